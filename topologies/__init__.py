@@ -1,0 +1,1 @@
+"""Topologies: the file format, the addressing plan, the network built from them, and its links."""
