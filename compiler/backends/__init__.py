@@ -1,0 +1,1 @@
+"""Back ends: P4Info, and code for each target."""

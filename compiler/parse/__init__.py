@@ -1,0 +1,1 @@
+"""From P4 text to the syntax tree."""

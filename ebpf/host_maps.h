@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * What the host hooks share: keys and values of the pinned maps. Included by
+ * stamp.bpf.c and established.bpf.c (clang, libbpf) and by sense.bpf.c (bcc).
+ * Python reads these layouts from the BTF of the loaded maps, never from here.
+ *
+ * Who writes what, so that nothing needs a lock:
+ *   instances     user space only; a program sees an old or a new value, never a mixture
+ *   counters      programs only, by atomic additions; user space creates and deletes entries
+ *   tcp_sockets   programs only: an entry is one established connection that was counted
+ *   udp_flows     programs add and count; user space removes what is idle
+ */
+#ifndef P4CATS_HOST_MAPS_H
+#define P4CATS_HOST_MAPS_H
+
+#define P4CATS_MAX_SERVICES 1024
+#define P4CATS_MAX_FLOWS 65536
+
+/* A service at one host. The same anycast address lives in many network namespaces
+ * of one kernel, hence the namespace's inode number. Address in network order. */
+struct p4cats_service {
+	__u32 netns;
+	__u8 address[16];
+};
+
+/* What user space says about an instance. */
+struct p4cats_instance {
+	__u64 valid_until_ns;  /* CLOCK_MONOTONIC; later than this the agent is dead: no stamps */
+	__u64 udp_aged;        /* requests given up after the time-to-live, since the start */
+	__u32 instance;        /* 1..1023 */
+	__u32 service_time_us; /* of one request on one worker; 0: unknown */
+	__u32 workers;         /* requests served at the same time; 0: unknown */
+	__u32 power_mw;        /* all ones: unknown */
+	__u32 path_mtu;        /* octets of an IPv6 packet; 0: the interface's MTU alone counts */
+	__u16 port;            /* TCP and UDP, host order; 0: any */
+	__u8 norm_fi;          /* scores 0..10, 10 best; 255: unknown */
+	__u8 compute;
+	__u8 communication;
+	__u8 service;
+	__u8 composed;
+	__u8 reserved;
+};
+
+/* What the programs count. Totals since the start, never decreasing. */
+struct p4cats_counters {
+	__u64 tcp_opened;
+	__u64 tcp_closed;
+	__u64 udp_requests;
+	__u64 udp_responses; /* those that answered a waiting request */
+	__u64 served;        /* requests that found a free worker, and ... */
+	__u64 served_ns;     /* ... their time from arrival to answer */
+	__u32 sequence;      /* of the last stamp */
+	__u32 reserved;
+};
+
+/* An established connection, keyed by the address of its struct sock. */
+struct p4cats_tcp_socket {
+	__u64 started_ns; /* 0: not to be timed (it had to queue, or its start was not seen) */
+	struct p4cats_service service;
+	__u32 reserved;
+};
+
+struct p4cats_udp_flow {
+	struct p4cats_service service;
+	__u8 client[16];
+	__u16 client_port; /* network order */
+	__u16 service_port;
+};
+
+struct p4cats_udp_waiting {
+	__u64 active_ns;  /* last datagram, either direction */
+	__u64 started_ns; /* of the only request waiting; 0: not to be timed */
+	__s64 waiting;
+};
+
+/* Requests in flight now. A total read while the other moves may be off by one for a
+ * moment; never below zero. Aged requests are those the sweep gave up. */
+static inline __u32 p4cats_in_flight(const struct p4cats_counters *counters, __u64 udp_aged)
+{
+	__s64 tcp = counters->tcp_opened - counters->tcp_closed;
+	__s64 udp = counters->udp_requests - counters->udp_responses - udp_aged;
+
+	return (tcp > 0 ? tcp : 0) + (udp > 0 ? udp : 0);
+}
+
+#endif

@@ -1,0 +1,37 @@
+"""Constants of the wire formats, read from the header that P4 and C include."""
+
+import re
+import struct
+from importlib import resources
+
+_DEFINE = re.compile(r"^#define\s+(CATS_[A-Z0-9_]+)\s+(0[xX][0-9a-fA-F]+|\d+)\s*$", re.M)
+
+
+def _read() -> dict[str, int]:
+    header = resources.files("p4cats.p4src") / "include" / "cats_protocol.h"
+    return {name: int(value, 0) for name, value in _DEFINE.findall(header.read_text())}
+
+
+CONSTANTS = _read()
+
+OPTION_TYPE = CONSTANTS["CATS_OPTION_TYPE"]
+OPTION_LENGTH = CONSTANTS["CATS_OPTION_LENGTH"]
+HBH_BYTES = CONSTANTS["CATS_HBH_BYTES"]
+MAGIC = CONSTANTS["CATS_MAGIC"]
+VERSION = CONSTANTS["CATS_VERSION"]
+BEACON_PORT = CONSTANTS["CATS_BEACON_PORT"]
+POLICIES = {
+    "static": CONSTANTS["CATS_POLICY_STATIC"],
+    "hash": CONSTANTS["CATS_POLICY_HASH"],
+    "least": CONSTANTS["CATS_POLICY_LEAST"],
+}
+INSTANCES = CONSTANTS["CATS_INSTANCES"]
+CANDIDATES = CONSTANTS["CATS_CANDIDATES"]
+FUNCTION_END = CONSTANTS["CATS_FUNCTION_END"]
+FUNCTION_DX6 = CONSTANTS["CATS_FUNCTION_DX6"]
+
+OPTION_DATA = struct.Struct("!HBB I BBBB BBH I I I Q")
+"""Option data, 36 octets in network byte order: magic, version (4 bits) and flags (4 bits),
+key id, instance, scores norm_fi, compute, communication, service, composed (0 to 10),
+reserved, requests in flight, expected wait in microseconds, power in milliwatts,
+sequence number, message authentication code (zero while the site has no key)."""
