@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+// Edge forwarder: ingress and egress CATS-Forwarder (RFC 10053) in one program.
+//
+//   from clients   classify -> affinity or selection -> H.Encaps.Red to the instance's SID -> route
+//   to instances   End.DX6 -> the instance's link
+//   to clients     learn the load that the response carries, blank it -> the client's link
+//   beacons        learn the load, drop
+#include <core.p4>
+#include <v1model.p4>
+
+#include "include/cats_protocol.h"
+#include "include/headers.p4"
+#include "include/forwarding.p4"
+#include "include/neighbor.p4"
+#include "include/srv6.p4"
+#include "include/metrics.p4"
+#include "include/selection.p4"
+#include "include/affinity.p4"
+
+parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
+                  inout standard_metadata_t standard_metadata) {
+    state start {
+        transition select(standard_metadata.ingress_port) {
+            CPU_PORT: parse_packet_out;
+            default: parse_ethernet;
+        }
+    }
+
+    state parse_packet_out {
+        packet.extract(hdr.packet_out);
+        transition parse_ethernet;
+    }
+
+    state parse_ethernet {
+        packet.extract(hdr.ethernet);
+        transition select(hdr.ethernet.ethertype) {
+            ETHERTYPE_IPV6: parse_network;
+            default: accept;
+        }
+    }
+
+    state parse_network {
+        bit<56> begin = packet.lookahead<bit<56>>();
+        transition select(begin[7:0]) {
+            PROTO_IPV6: parse_outer;
+            PROTO_ROUTING: parse_outer;
+            default: parse_ipv6;
+        }
+    }
+
+    state parse_outer {
+        packet.extract(hdr.outer);
+        transition select(hdr.outer.next_header) {
+            PROTO_ROUTING: parse_srh;
+            default: parse_inner;
+        }
+    }
+
+    state parse_srh {
+        packet.extract(hdr.srh);
+        transition select(hdr.srh.routing_type, hdr.srh.ext_length) {
+            (ROUTING_TYPE_SRH, 2): parse_1_segment;
+            (ROUTING_TYPE_SRH, 4): parse_2_segments;
+            (ROUTING_TYPE_SRH, 6): parse_3_segments;
+            (ROUTING_TYPE_SRH, 8): parse_4_segments;
+            default: accept;
+        }
+    }
+
+    state parse_4_segments {
+        packet.extract(hdr.segments.next);
+        transition parse_3_segments;
+    }
+
+    state parse_3_segments {
+        packet.extract(hdr.segments.next);
+        transition parse_2_segments;
+    }
+
+    state parse_2_segments {
+        packet.extract(hdr.segments.next);
+        transition parse_1_segment;
+    }
+
+    state parse_1_segment {
+        packet.extract(hdr.segments.next);
+        transition select(hdr.srh.next_header) {
+            PROTO_IPV6: parse_inner;
+            default: accept;
+        }
+    }
+
+    state parse_inner {
+        packet.extract(hdr.ipv6);
+        transition accept;
+    }
+
+    state parse_ipv6 {
+        packet.extract(hdr.ipv6);
+        transition select(hdr.ipv6.next_header) {
+            PROTO_HOP_BY_HOP: parse_hop_by_hop;
+            PROTO_TCP: parse_ports;
+            PROTO_UDP: parse_ports;
+            PROTO_ICMPV6: parse_icmpv6;
+            default: accept;
+        }
+    }
+
+    // Other Hop-by-Hop headers are left alone: RFC 9673 lets a forwarder skip what it does not process.
+    state parse_hop_by_hop {
+        bit<32> begin = packet.lookahead<bit<32>>();
+        transition select(begin[23:0]) {
+            CATS_HBH_EXT_LENGTH << 16 | CATS_OPTION_TYPE << 8 | CATS_OPTION_LENGTH: parse_metric;
+            default: accept;
+        }
+    }
+
+    state parse_metric {
+        packet.extract(hdr.metric);
+        transition select(hdr.metric.next_header) {
+            PROTO_TCP: parse_ports;
+            PROTO_UDP: parse_ports;
+            default: accept;
+        }
+    }
+
+    state parse_ports {
+        packet.extract(hdr.ports);
+        transition accept;
+    }
+
+    state parse_icmpv6 {
+        bit<8> type = packet.lookahead<bit<8>>();
+        transition select(type) {
+            ICMPV6_NEIGHBOR_SOLICITATION: parse_neighbor;
+            default: accept;
+        }
+    }
+
+    state parse_neighbor {
+        packet.extract(hdr.neighbor);
+        transition select(hdr.ipv6.payload_length) {
+            32: parse_link_layer;
+            default: accept;
+        }
+    }
+
+    state parse_link_layer {
+        packet.extract(hdr.link_layer);
+        transition accept;
+    }
+}
+
+control EdgeVerify(inout headers_t hdr, inout metadata_t meta) {
+    apply {}
+}
+
+// Steers a request: hdr.ipv6 is addressed to a service.
+control Steering(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata,
+                 in service_t service) {
+    FindFlow() find_flow;
+    Selection() selection;
+    counter(CATS_INSTANCES, CounterType.packets_and_bytes) steered;
+    counter(CATS_INSTANCES, CounterType.packets) placed;
+
+    instance_t instance;
+    bit<32> flow_hash;
+
+    action encapsulate(ipv6_t headend, ipv6_t sid) {
+        hdr.outer.setValid();
+        hdr.outer.version = 6;
+        hdr.outer.traffic_class = hdr.ipv6.traffic_class;
+        hdr.outer.flow_label = flow_hash[19:0];
+        hdr.outer.payload_length = hdr.ipv6.payload_length + IPV6_HEADER_BYTES;
+        hdr.outer.next_header = PROTO_IPV6;
+        hdr.outer.hop_limit = TUNNEL_HOP_LIMIT;
+        hdr.outer.src = headend;
+        hdr.outer.dst = sid;
+        meta.destination = sid;
+        meta.encapsulated = 1;
+    }
+
+    // H.Encaps.Red with one SID: no segment routing header.
+    action steer(ipv6_t headend, ipv6_t sid) {
+        encapsulate(headend, sid);
+    }
+
+    // By way of another segment: a reduced SRH that holds the last SID alone (RFC 8986, 5.2).
+    action steer_via(ipv6_t headend, ipv6_t via, ipv6_t sid) {
+        encapsulate(headend, via);
+        hdr.outer.payload_length = hdr.outer.payload_length + 24;
+        hdr.outer.next_header = PROTO_ROUTING;
+        hdr.srh.setValid();
+        hdr.srh.next_header = PROTO_IPV6;
+        hdr.srh.ext_length = 2;
+        hdr.srh.routing_type = ROUTING_TYPE_SRH;
+        hdr.srh.segments_left = 1;
+        hdr.srh.last_entry = 0;
+        hdr.srh.flags = 0;
+        hdr.srh.tag = 0;
+        hdr.segments[0].setValid();
+        hdr.segments[0].sid = sid;
+    }
+
+    // The instance is attached to this switch.
+    action steer_local(port_t port, mac_t source, mac_t neighbor) {
+        standard_metadata.egress_spec = port;
+        hdr.ethernet.src = source;
+        hdr.ethernet.dst = neighbor;
+        hdr.ipv6.hop_limit = hdr.ipv6.hop_limit - 1;
+        meta.done = 1;
+    }
+
+    // Instances that flows may stay with: a flow of any other is placed anew.
+    table living {
+        key = { instance: exact @name("instance"); }
+        actions = { NoAction; }
+        const default_action = NoAction();
+        size = 1024;
+    }
+
+    table instances {
+        key = { instance: exact @name("instance"); }
+        actions = { steer; steer_via; steer_local; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 1024;
+    }
+
+    apply {
+        bit<48> now = standard_metadata.ingress_global_timestamp;
+        bit<32> slot;
+        bool tracked;
+        hash(flow_hash, HashAlgorithm.crc32, 32w0,
+             { hdr.ipv6.src, hdr.ipv6.dst, hdr.ipv6.next_header, hdr.ports.src, hdr.ports.dst },
+             33w0x100000000);
+        bit<32> tag = (hdr.ipv6.src[31:0] ^ hdr.ipv6.src[95:64] ^ hdr.ipv6.dst[31:0])
+            + (hdr.ports.src ++ hdr.ports.dst) * 0x9e3779b1;
+
+        find_flow.apply(flow_hash, tag, service.affinity_timeout_us, now, slot, instance, tracked);
+        if (instance != 0) {
+            if (!living.apply().hit) {
+                instance = 0;
+            }
+        }
+        if (instance == 0) {
+            selection.apply(service, flow_hash, tracked, now, instance);
+            if (tracked && instance != 0) {
+                flow_tag.write(slot, tag);
+            }
+            placed.count((bit<32>)instance);
+        }
+        if (tracked && instance != 0) {
+            flow_state.write(slot, instance ++ now);
+        }
+        steered.count((bit<32>)instance);
+        if (hdr.ipv6.hop_limit <= 1) {
+            punt(hdr, standard_metadata, meta, PUNT_HOP_LIMIT, 0);
+        } else if (!instances.apply().hit) {
+            drop(standard_metadata, meta, DROP_NO_INSTANCE);
+        }
+    }
+}
+
+control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    NeighborDiscovery() neighbor_discovery;
+    SegmentEndpoint() segment_endpoint;
+    Steering() steering;
+    Forwarding() forwarding;
+    LearnMetric() learn_response;
+    LearnMetric() learn_beacon;
+    service_t service;
+
+    action classify(bit<16> id, bit<2> policy, bit<8> compute_weight, bit<8> network_weight,
+                    bit<32> total_weight, bit<48> load_ttl_us, bit<48> affinity_timeout_us) {
+        service = { id, policy, compute_weight, network_weight, total_weight, load_ttl_us, affinity_timeout_us };
+    }
+
+    // The switch's own address: the source of its tunnels, where beacons go.
+    action own_address() {}
+
+    table services {
+        key = { hdr.ipv6.dst: exact @name("address"); }
+        actions = { classify; own_address; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 1024;
+    }
+
+    apply {
+        if (standard_metadata.parser_error != error.NoError) {
+            drop(standard_metadata, meta, DROP_PARSER);
+        } else if (hdr.packet_out.isValid() && hdr.packet_out.egress_port != 0) {
+            standard_metadata.egress_spec = hdr.packet_out.egress_port;
+            meta.done = 1;
+        } else if (hdr.neighbor.isValid()) {
+            neighbor_discovery.apply(hdr, meta, standard_metadata);
+        } else if (hdr.outer.isValid()) {
+            meta.destination = hdr.outer.dst;
+            segment_endpoint.apply(hdr, meta, standard_metadata);
+        } else if (hdr.ipv6.isValid()) {
+            meta.destination = hdr.ipv6.dst;
+            switch (services.apply().action_run) {
+                classify: {
+                    steering.apply(hdr, meta, standard_metadata, service);
+                }
+                own_address: {
+                    if (hdr.metric.isValid() && hdr.metric.next_header == PROTO_UDP
+                            && hdr.ports.dst == CATS_BEACON_PORT) {
+                        learn_beacon.apply(hdr, standard_metadata);
+                        mark_to_drop(standard_metadata);
+                        meta.done = 1;
+                    } else {
+                        drop(standard_metadata, meta, DROP_LOCAL);
+                    }
+                }
+            }
+        } else {
+            drop(standard_metadata, meta, DROP_NOT_IPV6);
+        }
+
+        if (meta.done == 0) {
+            forwarding.apply(hdr, meta, standard_metadata);
+            if (meta.deliver == 1 && meta.done == 0 && hdr.metric.isValid()) {
+                learn_response.apply(hdr, standard_metadata);
+            }
+        }
+        hdr.packet_out.setInvalid();
+    }
+}
+
+control EdgeEgress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    apply {}
+}
+
+control EdgeCompute(inout headers_t hdr, inout metadata_t meta) {
+    NeighborChecksum() neighbor_checksum;
+
+    apply {
+        neighbor_checksum.apply(hdr);
+    }
+}
+
+control EdgeDeparser(packet_out packet, in headers_t hdr) {
+    apply {
+        packet.emit(hdr.packet_in);
+        packet.emit(hdr.ethernet);
+        packet.emit(hdr.outer);
+        packet.emit(hdr.srh);
+        packet.emit(hdr.segments);
+        packet.emit(hdr.ipv6);
+        packet.emit(hdr.metric);
+        packet.emit(hdr.neighbor);
+        packet.emit(hdr.link_layer);
+        packet.emit(hdr.ports);
+    }
+}
+
+V1Switch(EdgeParser(), EdgeVerify(), EdgeIngress(), EdgeEgress(), EdgeCompute(), EdgeDeparser()) main;
