@@ -230,11 +230,14 @@ control Steering(inout headers_t hdr, inout metadata_t meta, inout standard_meta
         bit<48> now = standard_metadata.ingress_global_timestamp;
         bit<32> slot;
         bool tracked;
+        bit<32> ports = 0;
+        if (hdr.ports.isValid()) {
+            ports = hdr.ports.src ++ hdr.ports.dst;
+        }
         hash(flow_hash, HashAlgorithm.crc32, 32w0,
-             { hdr.ipv6.src, hdr.ipv6.dst, hdr.ipv6.next_header, hdr.ports.src, hdr.ports.dst },
-             33w0x100000000);
-        bit<32> tag = (hdr.ipv6.src[31:0] ^ hdr.ipv6.src[95:64] ^ hdr.ipv6.dst[31:0])
-            + (hdr.ports.src ++ hdr.ports.dst) * 0x9e3779b1;
+             { hdr.ipv6.src, hdr.ipv6.dst, hdr.ipv6.next_header, ports }, 33w0x100000000);
+        // What the hash does not tell apart, this does: it is computed in another way.
+        bit<32> tag = (hdr.ipv6.src[31:0] ^ hdr.ipv6.src[95:64] ^ hdr.ipv6.dst[31:0]) + ports * 0x9e3779b1;
 
         find_flow.apply(flow_hash, tag, service.affinity_timeout_us, now, slot, instance, tracked);
         if (instance != 0) {
@@ -303,7 +306,7 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
                     steering.apply(hdr, meta, standard_metadata, service);
                 }
                 own_address: {
-                    if (hdr.metric.isValid() && hdr.metric.next_header == PROTO_UDP
+                    if (hdr.metric.isValid() && hdr.metric.next_header == PROTO_UDP && hdr.ports.isValid()
                             && hdr.ports.dst == CATS_BEACON_PORT) {
                         learn_beacon.apply(hdr, standard_metadata);
                         mark_to_drop(standard_metadata);
