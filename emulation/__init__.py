@@ -1,0 +1,1 @@
+"""A topology brought to life: network, switches, controller, agents and servers, and the demo on it."""

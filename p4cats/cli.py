@@ -1,0 +1,359 @@
+"""The command line: parses arguments, calls the part that does the work, prints, sets the exit status.
+
+Imports of the parts stand inside the commands: `p4cats status` must not wait for a compiler to load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from p4cats import __version__
+from p4cats.errors import EnvironmentLacks, UserError
+
+app = typer.Typer(
+    name="p4cats",
+    help="Compute-aware traffic steering (CATS) with P4 and eBPF.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Target(str, Enum):
+    """Where a P4 program runs."""
+
+    AUTO = "auto"
+    MODEL = "model"
+    BMV2 = "bmv2"
+
+
+Targets = Annotated[Target, typer.Option(help="Where the P4 programs run.")]
+Network = Annotated[
+    str | None, typer.Option("--network", help="Name of the running network, if more than one runs.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _resolve(target: Target) -> str:
+    if target is Target.BMV2:
+        raise EnvironmentLacks(
+            "target bmv2: p4c and simple_switch_grpc are started by hand as docs/targets.md shows; use --target model"
+        )
+    return "model"
+
+
+def _need_root(what: str) -> None:
+    if os.geteuid() != 0:
+        raise EnvironmentLacks(f"{what} needs root (network namespaces, eBPF): run it with sudo")
+
+
+@app.command()
+def compile(
+    program: Annotated[Path, typer.Argument(metavar="PROG.p4", help="P4_16 program for v1model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write.")] = Path(),
+    include: Annotated[
+        list[Path] | None, typer.Option("-I", metavar="DIR", help="Directory of include files.")
+    ] = None,
+    define: Annotated[
+        list[str] | None, typer.Option("-D", metavar="NAME[=VALUE]", help="Macro for the preprocessor.")
+    ] = None,
+    target: Targets = Target.AUTO,
+) -> None:
+    """Compile a P4 program: writes its P4Info and what the target runs.
+
+    Example: p4cats compile p4src/edge.p4 -o build
+    """
+    from p4cats.emulation.programs import compile_program
+
+    macros = dict(d.partition("=")[::2] for d in define or [])
+    files = compile_program(
+        program,
+        output,
+        target=_resolve(target),
+        include_dirs=include or [],
+        defines={name: value or "1" for name, value in macros.items()},
+        report=lambda text: typer.echo(text, err=True),
+    )
+    for path in files.written:
+        typer.echo(str(path))
+
+
+@app.command()
+def stf(
+    program: Annotated[Path, typer.Argument(metavar="PROG.p4")],
+    test: Annotated[Path, typer.Argument(metavar="TEST.stf", help="Packet test in p4c's format.")],
+    target: Targets = Target.AUTO,
+) -> None:
+    """Run a packet test; exit status 0 if it holds.
+
+    Example: p4cats stf tests/conformance/checksum.p4 tests/conformance/checksum.stf
+    """
+    from p4cats.switch.stf import run_stf
+
+    result = run_stf(program, test, target=_resolve(target))
+    typer.echo(str(result))
+    raise typer.Exit(0 if result.passed else 1)
+
+
+@app.command()
+def switch(
+    p4runtime: Annotated[
+        str, typer.Option(metavar="ADDR:PORT", help="Where P4Runtime is served.")
+    ] = "127.0.0.1:9559",
+    device_id: Annotated[int, typer.Option(min=1, help="P4Runtime device id.")] = 1,
+    port: Annotated[
+        list[str] | None, typer.Option(metavar="N@IFACE", help="A port of the switch; may be repeated.")
+    ] = None,
+    pipeline: Annotated[
+        Path | None, typer.Option(metavar="PROG.p4", help="Program to start with; else a controller sets it.")
+    ] = None,
+    include: Annotated[list[Path] | None, typer.Option("-I", metavar="DIR")] = None,
+    netns: Annotated[
+        str | None, typer.Option(help="Network namespace of the ports: a name, a path or a process id.")
+    ] = None,
+    cpu_port: Annotated[int, typer.Option(min=1, max=510, help="Port of packet-in and packet-out.")] = 510,
+    tls_cert: Annotated[Path | None, typer.Option(help="Server certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    tls_ca: Annotated[Path | None, typer.Option(help="CA whose clients are let in (mutual TLS).")] = None,
+    target: Targets = Target.AUTO,
+) -> None:
+    """Run a P4Runtime switch on interfaces of this machine until it is ended.
+
+    Example: p4cats switch --pipeline p4src/transit.p4 --port 1@eth1 --port 2@eth2
+    """
+    from p4cats.switch.process import SwitchOptions, run_switch
+
+    options = SwitchOptions(
+        p4runtime=p4runtime,
+        device_id=device_id,
+        ports=tuple(port or ()),
+        pipeline=pipeline,
+        include_dirs=tuple(include or ()),
+        netns=netns,
+        cpu_port=cpu_port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+        target=_resolve(target),
+    )
+    raise typer.Exit(run_switch(options))
+
+
+@app.command()
+def agent(config: Annotated[Path, typer.Argument(metavar="AGENT.json")]) -> None:
+    """Run the host hooks (sense, stamp, beacons) of the hosts that a file describes, until ended.
+
+    Example: p4cats agent /etc/p4cats/agent.json
+    """
+    from p4cats.ebpf.agent import run_agent
+
+    _need_root("the agent")
+    raise typer.Exit(run_agent(config))
+
+
+@app.command()
+def up(
+    topology: Annotated[Path, typer.Argument(metavar="TOPOLOGY.yaml")],
+    target: Targets = Target.AUTO,
+    cli: Annotated[bool, typer.Option("--cli", help="Open Mininet's command line.")] = False,
+) -> None:
+    """Bring a topology up: network, switches, controller, agents, servers. Until Ctrl-C.
+
+    Example: p4cats up topologies/edge-cloud.yaml
+    """
+    from p4cats.emulation.up import run_up
+
+    _need_root("an emulated network")
+    raise typer.Exit(run_up(topology, target=_resolve(target), cli=cli))
+
+
+@app.command()
+def demo(
+    topology: Annotated[Path | None, typer.Option(help="Another topology than edge-cloud.")] = None,
+    policy: Annotated[
+        str, typer.Option(metavar="A,B", help="Steering policies, run one after the other.")
+    ] = "nearest,least",
+    trace: Annotated[Path | None, typer.Option(help="Request trace (CSV) instead of Poisson arrivals.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write results.")] = None,
+    seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of the load per policy.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Seed of arrivals and service times.")] = 1,
+    target: Targets = Target.AUTO,
+) -> None:
+    """Send real requests to one anycast address, under each policy, and compare what clients saw.
+
+    Example: p4cats demo --json build/demo.json
+    """
+    from p4cats.emulation.experiment import run_demo
+
+    _need_root("the demo")
+    raise typer.Exit(
+        run_demo(
+            topology,
+            policies=[p.strip() for p in policy.split(",") if p.strip()],
+            trace=trace,
+            json_file=json_file,
+            seconds=seconds,
+            seed=seed,
+            target=_resolve(target),
+        )
+    )
+
+
+@app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="Request trace (CSV).")],
+    topology: Annotated[Path, typer.Option(metavar="FILE", help="Topology (YAML).")],
+    policy: Annotated[str, typer.Option(metavar="A,B,C")] = "nearest,hash,least",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write results.")] = None,
+    seconds: Annotated[float, typer.Option(min=2, max=3600)] = 20.0,
+    seed: Annotated[int, typer.Option()] = 1,
+    target: Targets = Target.AUTO,
+) -> None:
+    """Replay a request trace on a topology under several policies.
+
+    Example: p4cats replay trace.csv --topology topologies/edge-cloud.yaml --policy nearest,hash,least
+    """
+    demo(topology, policy, trace, json_file, seconds, seed, target)
+
+
+def _show(as_json: bool, value: Any, render: Callable[[Any], Any]) -> None:
+    if as_json:
+        typer.echo(json.dumps(value, indent=2, default=str))
+        return
+    from rich.console import Console
+
+    Console().print(render(value))
+
+
+@app.command()
+def status(network: Network = None, as_json: AsJson = False) -> None:
+    """What the controller knows of its switches.
+
+    Example: p4cats status
+    """
+    from p4cats.controller import client, render
+
+    _show(as_json, client.connect(network).status(), render.status)
+
+
+@app.command()
+def services(network: Network = None, as_json: AsJson = False) -> None:
+    """The services, their addresses and policies.
+
+    Example: p4cats services
+    """
+    from p4cats.controller import client, render
+
+    _show(as_json, client.connect(network).services(), render.services)
+
+
+@app.command()
+def instances(network: Network = None, as_json: AsJson = False) -> None:
+    """The service instances: where they are and what they say about themselves.
+
+    Example: p4cats instances
+    """
+    from p4cats.controller import client, render
+
+    _show(as_json, client.connect(network).instances(), render.instances)
+
+
+@app.command()
+def explain(
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="SRC,DST[,PROTOCOL[,SPORT,DPORT]]")],
+    network: Network = None,
+    as_json: AsJson = False,
+) -> None:
+    """Why a flow goes where it goes.
+
+    Example: p4cats explain 2001:db8:1:1::2,2001:db8:ca75::53,udp,40000,8080
+    """
+    from p4cats.controller import client, render
+
+    _show(as_json, client.connect(network).explain(flow), render.explain)
+
+
+@app.command()
+def shell(
+    switch_name: Annotated[str, typer.Argument(metavar="SWITCH", help="Its name, or ADDR:PORT.")],
+    network: Network = None,
+) -> None:
+    """Open p4runtime-shell on a running switch (reads everything; the controller stays primary).
+
+    Example: p4cats shell edge1
+    """
+    from p4cats.emulation.console import open_shell
+
+    raise typer.Exit(open_shell(switch_name, network))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine has and lacks, what works without it, and the command that adds it.
+
+    Example: p4cats doctor
+    """
+    from p4cats.emulation import environment
+
+    checks = environment.examine()
+    if as_json:
+        typer.echo(json.dumps([c.as_dict() for c in checks], indent=2))
+    else:
+        from rich.console import Console
+
+        Console().print(environment.render(checks))
+    raise typer.Exit(0 if environment.demo_runs(checks) else 2)
+
+
+@app.command()
+def clean() -> None:
+    """Remove what a killed run left behind: processes, namespaces, interfaces, eBPF programs.
+
+    Example: p4cats clean
+    """
+    from p4cats.emulation.deployment import remove_leftovers
+
+    _need_root("removing leftovers")
+    for line in remove_leftovers():
+        typer.echo(f"removed {line}")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"p4cats {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the `p4cats` command."""
+    try:
+        app()
+    except UserError as error:
+        for line in str(error).splitlines():
+            typer.echo(line, err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
