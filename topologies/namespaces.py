@@ -1,0 +1,96 @@
+"""Work inside network namespaces without leaving the mount namespace of this process.
+
+`ip netns exec` and Mininet's `mnexec -n` remount /sys, and pinned BPF objects under /sys/fs/bpf
+vanish for what they start. Here a thread joins the network namespace alone (setns(2) concerns one
+thread), does its work and ends; the rest of the process stays where it was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_CLONE_NEWNET = 0x40000000
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_SETTERS = {"tx": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
+"""ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO of linux/ethtool.h."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class CommandError(Exception):
+    """A system command failed; the message is one line with the command and what it said."""
+
+
+def call_in(netns: str, function: Callable[[], T]) -> T:
+    """Call a function in the network namespace at a path (`/proc/PID/ns/net`) and return its result.
+
+    Processes and sockets that the function creates live in that namespace, also after it returned.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if _libc.setns(descriptor, _CLONE_NEWNET):
+                    number = ctypes.get_errno()
+                    raise OSError(number, f"cannot enter {netns}: {os.strerror(number)}")
+            finally:
+                os.close(descriptor)
+            results.append(function())
+        except BaseException as error:  # raised again in the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name=f"in {netns}")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def run(argv: list[str], stdin: str = "") -> None:
+    """Run a short command; CommandError with its first line of complaint if it fails."""
+    try:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise CommandError(f"{argv[0]}: not installed") from None
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise CommandError(f"{' '.join(argv)}: {said[0]}")
+
+
+def set_sysctls(values: Mapping[str, int]) -> None:
+    """Write settings below net/ of the calling thread's namespace; a kernel without one is left alone.
+
+    Names are paths such as `ipv6/conf/default/accept_ra`.
+    """
+    for name, value in values.items():
+        try:
+            with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
+                file.write(str(value))
+        except FileNotFoundError:
+            continue
+
+
+def set_offloads(interface: str, **settings: bool) -> None:
+    """Switch tx (checksum), tso, gso or gro of an interface on or off, as `ethtool -K` would.
+
+    Behind a switch that is no Linux bridge, a frame with an unfinished checksum is a broken frame.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        for name, on in settings.items():
+            value = ctypes.create_string_buffer(struct.pack("=II", _ETHTOOL_SETTERS[name], on))
+            request = struct.pack("16sP", interface.encode(), ctypes.addressof(value))
+            fcntl.ioctl(control, _SIOCETHTOOL, request)
