@@ -9,6 +9,7 @@
  *   counters      programs only, by atomic additions; user space creates and deletes entries
  *   tcp_sockets   programs only: an entry is one established connection that was counted
  *   udp_flows     programs add and count; user space removes what is idle
+ *   stats         programs only
  */
 #ifndef P4CATS_HOST_MAPS_H
 #define P4CATS_HOST_MAPS_H
@@ -71,6 +72,18 @@ struct p4cats_udp_waiting {
 	__u64 active_ns;  /* last datagram, either direction */
 	__u64 started_ns; /* of the only request waiting; 0: not to be timed */
 	__s64 waiting;
+};
+
+/* What became of packets, per CPU: the reasons for leaving one as it is. */
+struct p4cats_stats {
+	__u64 stamped;
+	__u64 not_service;   /* another source, or not IPv6 */
+	__u64 not_transport; /* from a service, but neither TCP nor UDP right behind the IPv6 header */
+	__u64 has_hbh;
+	__u64 no_room;       /* would pass the MTU */
+	__u64 stale;         /* the agent is silent: no numbers are better than old ones */
+	__u64 not_grown;     /* the kernel refused: UDP GSO, no memory */
+	__u64 udp_untracked; /* requests not counted: the table of flows is full */
 };
 
 /* Requests in flight now. A total read while the other moves may be off by one for a

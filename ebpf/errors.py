@@ -1,0 +1,59 @@
+"""What can go wrong with the host hooks.
+
+    EbpfError
+    ├── MissingError   the machine lacks something; the message says what to do
+    ├── BuildError     clang or bcc refused the C source
+    ├── LibbpfError    the kernel or libbpf refused an operation (errno)
+    │   └── VerifierError  a program was refused, with the verifier's last lines
+    └── ConfigError    the agent's configuration is wrong
+
+Every message is one clear line; what belongs to it (compiler output, verifier
+lines) follows on further lines.
+"""
+
+import os
+
+
+class EbpfError(Exception):
+    """Base of all errors of this package."""
+
+
+class MissingError(EbpfError):
+    """The machine lacks a privilege, a tool or a kernel feature."""
+
+
+class BuildError(EbpfError):
+    """A C source did not compile."""
+
+
+class ConfigError(EbpfError):
+    """The configuration cannot be used."""
+
+
+class LibbpfError(EbpfError):
+    """An operation was refused; `errno` says why."""
+
+    def __init__(self, what: str, errno: int, detail: str = "") -> None:
+        self.errno = errno
+        reason = os.strerror(errno) if errno else "unknown reason"
+        super().__init__(f"{what}: {reason}" + (f"\n{detail}" if detail else ""))
+
+
+class VerifierError(LibbpfError):
+    """The verifier refused a program; `log` is all it said."""
+
+    def __init__(self, what: str, errno: int, log: str) -> None:
+        self.log = log
+        lines = [line for line in log.splitlines() if line.strip() and not _is_statistics(line)]
+        shown = lines[-VERIFIER_LINES:]
+        left_out = len(lines) - len(shown)
+        head = [f"  ({left_out} earlier lines in the log)"] if left_out else []
+        super().__init__(what, errno, "\n".join(head + [f"  {line}" for line in shown]))
+
+
+VERIFIER_LINES = 6
+"""Lines of the verifier's log that an error shows; the reason is always among the last."""
+
+
+def _is_statistics(line: str) -> bool:
+    return line.startswith(("processed ", "verification time", "stack depth"))

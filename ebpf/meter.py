@@ -1,0 +1,193 @@
+"""Turn kernel counters into the metrics of an instance.
+
+Readings of the node itself (CPU, run queue, network) and per-instance state (measured service
+time, utilisation, power). Averages are exponential, over about `SMOOTHING` readings.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from p4cats.ebpf import normalise, power
+from p4cats.ebpf.config import HostConfig, InstanceConfig
+
+SMOOTHING = 10
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What one instance reports: raw values (L0) with units, scores (L1, L2), last sequence number."""
+
+    instance: int
+    in_flight: int
+    wait_us: int
+    run_queue_us: int
+    power_mw: int
+    scores: normalise.Scores
+    seq: int
+    service_time_us: int
+
+    def as_report(self) -> dict[str, Any]:
+        """Return the form in which the controller takes it."""
+        return {
+            "instance": self.instance,
+            "in_flight": self.in_flight,
+            "wait_us": self.wait_us,
+            "run_queue_us": self.run_queue_us,
+            "power_mw": self.power_mw,
+            "scores": self.scores.as_dict(),
+            "seq": self.seq,
+            "service_time_us": self.service_time_us,
+        }
+
+
+class Average:
+    """An exponential moving average; one reading weighs 1/SMOOTHING."""
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = value or 0.0
+        self._empty = value is None
+
+    def add(self, reading: float, times: int = 1) -> float:
+        """Take a reading in, as if it came `times` in a row; return the average."""
+        keep = 0.0 if self._empty else (1 - 1 / SMOOTHING) ** times
+        self.value = keep * self.value + (1 - keep) * reading
+        self._empty = False
+        return self.value
+
+
+class CpuUse:
+    """Share of all CPUs' time that is not idle, between two readings (proc(5), /proc/stat)."""
+
+    def __init__(self, path: Path = Path("/proc/stat")) -> None:
+        self._path = path
+        self._last = self._read()
+
+    def read(self) -> float:
+        """Return the use since the last call, 0 to 1."""
+        busy, total = self._read()
+        last_busy, last_total = self._last
+        self._last = busy, total
+        return (busy - last_busy) / (total - last_total) if total > last_total else 0.0
+
+    def _read(self) -> tuple[int, int]:
+        # user nice system idle iowait irq softirq steal; guest times are in user already
+        fields = [int(field) for field in self._path.read_text().split("\n", 1)[0].split()[1:9]]
+        total = sum(fields)
+        return total - fields[3] - fields[4], total
+
+
+@dataclass(frozen=True)
+class NetworkUse:
+    """Use of the link 0..1 (0 if its rate is not known), and share of packets lost 0..1."""
+
+    link_use: float
+    loss: float
+
+
+class Network:
+    """Traffic of a host's interface, from /proc/net/dev.
+
+    The file must be opened inside the host's network namespace; it stays bound to it.
+    """
+
+    def __init__(self, host: HostConfig, stream: TextIO) -> None:
+        self._host = host
+        self._stream = stream
+        self._last: tuple[int, int, int, int, float] | None = None
+
+    def read(self, now: float) -> NetworkUse:
+        """Return what passed since the last call; `now` in seconds."""
+        counts = self._counts()
+        if counts is None:
+            return NetworkUse(0.0, 1.0)  # no interface: nothing gets through
+        last, self._last = self._last, (*counts, now)
+        if last is None:
+            return NetworkUse(0.0, 0.0)
+        received, sent, packets, lost = (c - p for c, p in zip(counts, last[:4], strict=True))
+        seconds = now - last[4]
+        use = 0.0
+        if self._host.link_mbps and seconds > 0:
+            use = max(received, sent) * 8 / seconds / (self._host.link_mbps * 1e6)
+        return NetworkUse(min(1.0, use), lost / (packets + lost) if lost > 0 else 0.0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def _counts(self) -> tuple[int, int, int, int] | None:
+        """Octets received and sent, packets of both, and errors and drops of both."""
+        self._stream.seek(0)
+        for line in self._stream:
+            name, colon, rest = line.partition(":")
+            if colon and name.strip() == self._host.interface:
+                f = [int(field) for field in rest.split()]
+                return f[0], f[8], f[1] + f[9], f[2] + f[3] + f[10] + f[11]
+        return None
+
+
+class InstanceMeter:
+    """The state of one instance between readings."""
+
+    def __init__(self, config: InstanceConfig) -> None:
+        self.config = config
+        self.udp_aged = 0
+        self._service_time_us = Average(config.service_time_us)
+        self._busy = Average()
+        self._served = (0, 0)
+
+    @property
+    def service_time_us(self) -> int:
+        """Service time of one request on one worker: measured, or else as configured."""
+        return max(1, min(round(self._service_time_us.value), 2**32 - 1))
+
+    def in_flight(self, counters: dict[str, Any]) -> int:
+        """Return the requests in flight; the same as p4cats_in_flight in host_maps.h."""
+        tcp: int = counters["tcp_opened"] - counters["tcp_closed"]
+        udp: int = counters["udp_requests"] - counters["udp_responses"] - self.udp_aged
+        return max(0, tcp) + max(0, udp)
+
+    def learn(self, counters: dict[str, Any]) -> None:
+        """Take in the requests served since the last reading, and how many are in flight."""
+        served, nanoseconds = counters["served"], counters["served_ns"]
+        new, spent = served - self._served[0], nanoseconds - self._served[1]
+        self._served = served, nanoseconds
+        if new > 0 and self.config.measure_service_time:
+            self._service_time_us.add(spent / new / 1000, new)
+        self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers))
+
+    def power_mw(self, measured_w: float | None) -> int:
+        """Return power in milliwatts: measured, or modelled on the share of busy workers."""
+        watts = measured_w
+        if watts is None:
+            if not self.config.peak_w:
+                return normalise.UNKNOWN_U32
+            watts = power.model_w(self.config.idle_w, self.config.peak_w, self._busy.value)
+        return min(round(watts * 1000), normalise.UNKNOWN_U32 - 1)
+
+    def metrics(
+        self,
+        counters: dict[str, Any],
+        *,
+        compute: float,
+        network: NetworkUse,
+        run_queue_us: float,
+        measured_w: float | None,
+    ) -> Metrics:
+        """Return the metrics as of these counters and readings of the node."""
+        in_flight = self.in_flight(counters)
+        wait_us = normalise.expected_wait_us(in_flight, self.config.workers, self.service_time_us)
+        return Metrics(
+            instance=self.config.instance,
+            in_flight=in_flight,
+            wait_us=wait_us,
+            run_queue_us=round(run_queue_us),
+            power_mw=self.power_mw(measured_w),
+            scores=normalise.scores(
+                compute,
+                normalise.communication(network.link_use, network.loss),
+                normalise.service(wait_us, self.service_time_us),
+            ),
+            seq=counters["sequence"],
+            service_time_us=self.service_time_us,
+        )

@@ -1,0 +1,120 @@
+"""One agent per run directory, and the traces of one that was killed.
+
+agent.lock is held while an agent lives (the kernel lets go of it when it dies);
+agent.json says what it attached and pinned, so that the next one can remove it; sequences.json
+keeps the last sequence number of each instance, which must not run backwards while
+forwarders remember it.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from p4cats.ebpf import stamp
+from p4cats.ebpf.errors import EbpfError
+from p4cats.ebpf.stamp import Attachment
+
+
+class Ownership:
+    """The run directory of an agent, locked."""
+
+    def __init__(self, run_dir: Path, pin_dir: Path) -> None:
+        self._dir = run_dir
+        self._pin_dir = pin_dir
+        self._attachments: list[Attachment] = []
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(run_dir)
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+        self.sequences: dict[int, int] = self._read_sequences()
+
+    def clean_leftovers(self) -> bool:
+        """Remove what a killed agent left; return whether there was anything."""
+        state = self._dir / "agent.json"
+        try:
+            left = json.loads(state.read_text())
+        except (OSError, ValueError):
+            stamp.unpin(self._pin_dir)
+            return False
+        pin_dir = Path(left["pin_dir"])
+        self._rescue_sequences(pin_dir)
+        for item in left["attachments"]:
+            stamp.detach(Attachment(**item))
+        stamp.unpin(pin_dir)
+        if pin_dir != self._pin_dir:
+            stamp.unpin(self._pin_dir)
+        state.unlink()
+        return True
+
+    def add(self, attachment: Attachment) -> None:
+        """Write down an attachment."""
+        self._attachments.append(attachment)
+        self._write("agent.json", self._state())
+
+    def begin(self) -> None:
+        """Write down that pins are about to be made."""
+        self._write("agent.json", self._state())
+
+    def detach(self) -> None:
+        """Undo the attachments, the latest first."""
+        while self._attachments:
+            stamp.detach(self._attachments.pop())
+
+    def release(self) -> None:
+        """Keep the sequence numbers, forget the rest, unlock."""
+        if self.sequences:
+            self._write("sequences.json", self.sequences)
+        (self._dir / "agent.json").unlink(missing_ok=True)
+        (self._dir / "agent.lock").unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def _state(self) -> dict[str, object]:
+        return {
+            "pid": os.getpid(),
+            "pin_dir": str(self._pin_dir),
+            "attachments": [asdict(a) for a in self._attachments],
+        }
+
+    def _write(self, name: str, content: object) -> None:
+        scratch = self._dir / f"{name}.new"
+        scratch.write_text(json.dumps(content))
+        os.replace(scratch, self._dir / name)
+
+    def _read_sequences(self) -> dict[int, int]:
+        with contextlib.suppress(OSError, ValueError):
+            return {int(k): int(v) for k, v in json.loads((self._dir / "sequences.json").read_text()).items()}
+        return {}
+
+    def _rescue_sequences(self, pin_dir: Path) -> None:
+        with (
+            stamp.pinned_map(pin_dir, "instances") as instances,
+            stamp.pinned_map(pin_dir, "counters") as counters,
+        ):
+            if instances is None or counters is None:
+                return
+            for key, raw in instances.items():
+                total = counters.lookup(key)
+                if total is not None:
+                    instance = int(instances.value_layout.decode(raw)["instance"])
+                    self.sequences[instance] = int(counters.value_layout.decode(total)["sequence"])
+
+
+def _locked(run_dir: Path) -> int:
+    """Return the lock file, locked; try again when its last owner removed it meanwhile."""
+    path = run_dir / "agent.lock"
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_ino == os.stat(path).st_ino:
+                return lock
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            pid = os.read(lock, 20).decode().strip()
+            os.close(lock)
+            raise EbpfError(f"another agent runs in {run_dir} (process {pid}): stop it first") from error
+        os.close(lock)

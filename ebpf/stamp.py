@@ -1,0 +1,143 @@
+"""Load stamp.bpf.c and attach it to the interfaces of hosts.
+
+One set of maps, pinned, serves every host of this kernel; each host gets its own copy
+of the programs, which know their network namespace. See stamp.bpf.c for what they do.
+"""
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from p4cats.ebpf import build, netns
+from p4cats.ebpf.errors import ConfigError, LibbpfError
+from p4cats.ebpf.libbpf import Map, Object, TcHook
+
+SHARED_MAPS = ("instances", "counters", "tcp_sockets", "udp_flows", "stats")
+PRIORITY = 0xCA75
+"""Of our tc filters, so that they are found again and disturb nobody's."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """Where stamp is attached: enough to detach it later, from another process too."""
+
+    netns: str | None
+    inode: int
+    interface: str
+    ifindex: int
+    made_qdisc: bool
+
+
+class Stamp:
+    """The programs and maps of one kernel. `close` unpins the maps; detach first."""
+
+    def __init__(self, pin_dir: Path) -> None:
+        self._pin_dir = pin_dir
+        self._path = build.compile_bpf(build.sources() / "stamp.bpf.c", [build.protocol_include()])
+        self._objects: list[Object] = []
+        first = self._load(0)
+        self.instances = first.maps["instances"]
+        self.counters = first.maps["counters"]
+        self.udp_flows = first.maps["udp_flows"]
+        self._stats = first.maps["stats"]
+
+    def _load(self, inode: int) -> Object:
+        loaded = Object.open(self._path)
+        self._objects.append(loaded)
+        share(loaded, self._pin_dir)
+        loaded.set_global("netns", inode)
+        loaded.load()
+        return loaded
+
+    def key(self, inode: int, address: IPv6Address) -> bytes:
+        """Return the key of a service at a host."""
+        return service_key(inode, address)
+
+    def attach(self, namespace: Path | None, interface: str) -> Attachment:
+        """Attach to both directions of an interface; all or nothing."""
+        inode = netns.inode(namespace)
+        programs = self._load(inode).programs
+        with netns.entered(namespace):
+            try:
+                ifindex = socket.if_nametoindex(interface)
+            except OSError as error:
+                where = namespace or "this network namespace"
+                raise ConfigError(f"no interface {interface} in {where}") from error
+            made = TcHook(ifindex, "both").create()
+            done = Attachment(str(namespace) if namespace else None, inode, interface, ifindex, made)
+            try:
+                TcHook(ifindex, "egress").attach(programs["stamp"], priority=PRIORITY)
+                TcHook(ifindex, "ingress").attach(programs["requests"], priority=PRIORITY)
+            except LibbpfError:
+                detach(done)
+                raise
+        return done
+
+    def stats(self) -> dict[str, int]:
+        """Return what became of packets, on all hosts, by reason (struct p4cats_stats)."""
+        rows = [self._stats.value_layout.decode(v) for v in self._stats.lookup_per_cpu(bytes(4))]
+        return {name: sum(int(row[name]) for row in rows) for name in rows[0]}
+
+    def close(self) -> None:
+        """Unpin the maps and let go of the programs."""
+        unpin(self._pin_dir)
+        for loaded in reversed(self._objects):
+            loaded.close()
+        self._objects.clear()
+
+
+def service_key(inode: int, address: IPv6Address) -> bytes:
+    """Return a struct p4cats_service."""
+    return struct.pack("=I16s", inode, address.packed)
+
+
+def share(loaded: Object, pin_dir: Path) -> None:
+    """Let an opened object use the pinned maps."""
+    for name in loaded.maps.keys() & set(SHARED_MAPS):
+        loaded.maps[name].set_pin_path(pin_dir / name)
+
+
+def unpin(pin_dir: Path) -> None:
+    """Remove our pins, and the directory when it is empty then."""
+    for name in SHARED_MAPS:
+        (pin_dir / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        pin_dir.rmdir()
+
+
+def detach(attachment: Attachment) -> None:
+    """Undo an attachment; nothing to do when the namespace or the interface is gone."""
+    path = Path(attachment.netns) if attachment.netns else None
+    try:
+        if netns.inode(path) != attachment.inode:
+            return  # the path leads to another namespace by now
+    except ConfigError:
+        return
+    with netns.entered(path):
+        try:
+            if socket.if_nametoindex(attachment.interface) != attachment.ifindex:
+                return
+        except OSError:
+            return
+        for point in ("egress", "ingress"):
+            TcHook(attachment.ifindex, point).detach(priority=PRIORITY)
+        if attachment.made_qdisc:
+            TcHook(attachment.ifindex, "both").destroy()
+
+
+@contextlib.contextmanager
+def pinned_map(pin_dir: Path, name: str) -> Iterator[Map | None]:
+    """Open a map that an agent left pinned, or None."""
+    path = pin_dir / name
+    if not path.exists():
+        yield None
+        return
+    found = Map.pinned(path)
+    try:
+        yield found
+    finally:
+        found.close()
