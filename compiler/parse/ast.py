@@ -30,6 +30,8 @@ class Annotation(Node):
     values: list[Expression] | None = None
     """Unstructured body parsed as an expression list where that is possible."""
     structured: list[Expression] | list[NamedValue] | None = None
+    pairs: list[NamedValue] | None = None
+    """Unstructured body parsed as `name=value, …` where that is possible, as in `@pkginfo(name="x")`."""
 
 
 @dataclass(eq=False, slots=True)
