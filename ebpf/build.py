@@ -21,7 +21,7 @@ from pathlib import Path
 from p4cats.ebpf.errors import BuildError, MissingError
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
-_FLAGS = ("-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror")
+_FLAGS = ("-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror")
 
 
 def sources() -> Path:
@@ -53,11 +53,11 @@ def clang() -> tuple[str, str]:
     return path, version.splitlines()[0]
 
 
-def compile_bpf(source: Path, include: Sequence[Path] = (), defines: Sequence[str] = ()) -> Path:
-    """Return the object file of an eBPF C source; `defines` are NAME=VALUE. Raise BuildError."""
+def compile_bpf(source: Path, include: Sequence[Path] = (), flags: Sequence[str] = ()) -> Path:
+    """Return the object file of an eBPF C source; `flags` are further ones for clang. Raise BuildError."""
     compiler, version = clang()
     folders = [source.parent, *include]
-    flags = [*_FLAGS, *(f"-D{d}" for d in defines)]
+    flags = [*_FLAGS, *flags]
     digest = hashlib.sha256("\0".join([version, *flags]).encode())
     for text in _texts(source, folders):
         digest.update(b"\0" + text)

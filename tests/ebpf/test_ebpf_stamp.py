@@ -1,0 +1,265 @@
+"""stamp packet by packet, run by the kernel (BPF_PROG_TEST_RUN): what goes in, what must come out."""
+
+import os
+import struct
+import time
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ebpf_hosts import PORT, SERVICE, decode_option
+from p4cats.ebpf import netns, normalise, stamp, system
+from p4cats.ebpf.libbpf import Program
+from p4cats.ebpf.stamp import Stamp
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, PadN
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+from p4cats.protocol import BEACON_PORT, HBH_BYTES, MAGIC, OPTION_LENGTH, OPTION_TYPE, VERSION
+
+pytestmark = pytest.mark.root
+
+CLIENT = "fd00::9"
+SECOND_NS = 1_000_000_000
+INSTANCE: dict[str, Any] = {
+    "instance": 1023,
+    "service_time_us": 10_000,
+    "workers": 2,
+    "power_mw": 123_456,
+    "port": PORT,
+    "norm_fi": 9,
+    "compute": 8,
+    "communication": 7,
+    "service": 6,
+    "composed": 5,
+}
+
+
+class Bench:
+    """The programs with one service in their maps, and no interface."""
+
+    def __init__(self, loaded: Stamp) -> None:
+        self._stamp = loaded
+        self._programs = loaded._load(netns.inode(None)).programs
+        self._key = stamp.service_key(netns.inode(None), IPv6Address(SERVICE))
+        self._before = loaded.stats()
+        self.set_instance()
+        self.set_counters()
+
+    def set_instance(self, **changes: int) -> None:
+        fields = {**INSTANCE, "valid_until_ns": time.monotonic_ns() + 600 * SECOND_NS, **changes}
+        self._stamp.instances.update(self._key, self._stamp.instances.value_layout.encode(fields))
+
+    def set_counters(self, **fields: int) -> None:
+        self._stamp.counters.update(self._key, self._stamp.counters.value_layout.encode(fields))
+
+    def counters(self) -> dict[str, Any]:
+        raw = self._stamp.counters.lookup(self._key)
+        assert raw is not None
+        return self._stamp.counters.value_layout.decode(raw)
+
+    def egress(self, packet: Packet) -> bytes:
+        return self._run(self._programs["stamp"], packet)
+
+    def ingress(self, packet: Packet) -> bytes:
+        return self._run(self._programs["requests"], packet)
+
+    def reasons(self) -> dict[str, int]:
+        """What was counted since the bench was set up, without zeros."""
+        now = self._stamp.stats()
+        return {name: now[name] - self._before[name] for name in now if now[name] != self._before[name]}
+
+    @staticmethod
+    def _run(program: Program, packet: Packet) -> bytes:
+        result = program.test_run(bytes(packet))
+        assert result.retval == 0xFFFFFFFF  # TC_ACT_UNSPEC: other filters have their turn
+        return result.data
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Stamp]:
+    pins = Path(f"/sys/fs/bpf/p4cats-test-stamp-{os.getpid()}")
+    system.ensure_bpffs(pins)
+    made = Stamp(pins)
+    yield made
+    made.close()
+    assert not pins.exists()
+
+
+@pytest.fixture
+def bench(loaded: Stamp) -> Bench:
+    return Bench(loaded)
+
+
+def ethernet() -> Ether:
+    return Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
+
+def response(payload: Packet, **fields: Any) -> Packet:
+    return ethernet() / IPv6(**{"src": SERVICE, "dst": CLIENT, **fields}) / payload
+
+
+def udp_response(size: int = 5, **fields: Any) -> Packet:
+    return response(UDP(sport=PORT, dport=5000, **fields) / Raw(bytes(size)))
+
+
+def udp_request(client: str = CLIENT, sport: int = 5000, dport: int = PORT) -> Packet:
+    return ethernet() / IPv6(src=client, dst=SERVICE) / UDP(sport=sport, dport=dport) / Raw(b"ask")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(TCP(sport=PORT, dport=5000, flags="A") / Raw(b"hello"), id="TCP with data"),
+        pytest.param(TCP(sport=PORT, dport=5000, flags="SA"), id="TCP without data"),
+        pytest.param(UDP(sport=PORT, dport=5000) / Raw(b"hello"), id="UDP with data"),
+        pytest.param(UDP(sport=PORT, dport=5000), id="UDP without data"),
+    ],
+)
+def test_a_response_gets_the_option_and_nothing_else_changes(bench: Bench, payload: Packet):
+    before = bytes(response(payload))
+    after = bench.egress(response(payload))
+    assert len(after) == len(before) + HBH_BYTES
+    # Ethernet; version, class and flow; hop limit and addresses; all behind: as they were.
+    assert after[:18] == before[:18]
+    assert after[21:54] == before[21:54]
+    assert after[54 + HBH_BYTES :] == before[54:]
+    assert struct.unpack("!H", after[18:20])[0] == len(before) - 54 + HBH_BYTES
+    assert after[20] == 0  # next header: Hop-by-Hop
+    assert after[54] == before[20]  # whose next header is the transport
+    assert bench.reasons() == {"stamped": 1}
+
+
+def test_the_option_is_laid_out_to_the_bit(bench: Bench):
+    bench.set_counters(tcp_opened=10, tcp_closed=4, udp_requests=7, udp_responses=5, sequence=0x01020304)
+    bench.set_instance(udp_aged=1)
+    option = bench.egress(udp_response())[54:94]
+    golden = bytes.fromhex(
+        "11 04 3e 24"  # UDP, 8 * (4 + 1) octets; type, 36 octets of data
+        "ca75 10 00"  # magic, version 1, no flags, key id
+        "000003ff"  # instance
+        "09 08 07 06 05 00"  # scores, reserved
+        "0007"  # in flight: 6 connections, 2 datagrams less one given up
+        "00007530"  # wait: (7 + 1 - 2) * 10 ms / 2
+        "0001e240"  # power
+        "01020305"  # sequence
+        "0000000000000000".replace(" ", "")  # MAC
+    )
+    assert option == golden
+
+
+def test_scapy_reads_the_option_and_the_checksum_holds(bench: Bench):
+    packet = Ether(bench.egress(udp_response()))
+    header = packet[IPv6ExtHdrHopByHop]
+    (option,) = header.options
+    assert (header.len, header.nh) == (4, 17)
+    assert (option.otype, option.optlen) == (OPTION_TYPE, OPTION_LENGTH)
+    fields = decode_option(bytes(option.optdata))
+    assert fields["magic"] == MAGIC
+    assert fields["version_flags"] == VERSION << 4
+    assert fields["instance"] == INSTANCE["instance"]
+    sent = packet[UDP].chksum
+    del packet[UDP].chksum
+    assert Ether(bytes(packet))[UDP].chksum == sent
+
+
+@pytest.mark.parametrize(
+    ("reason", "packet"),
+    [
+        pytest.param("not_service", response(UDP(), src="fd00::1"), id="another source"),
+        pytest.param("not_service", udp_request(), id="a request on its way out"),
+        pytest.param("not_service", ethernet() / IP() / UDP(), id="IPv4 UDP"),
+        pytest.param("not_service", ethernet() / IP() / ICMP(), id="IPv4 ICMP"),
+        pytest.param("not_transport", response(ICMPv6EchoRequest()), id="ICMPv6"),
+        pytest.param("not_transport", response(IPv6ExtHdrFragment() / Raw(bytes(40))), id="fragment"),
+        pytest.param("not_transport", response(Raw(b"abc"), nh=17), id="UDP cut short"),
+        pytest.param(
+            "has_hbh",
+            response(IPv6ExtHdrHopByHop(options=[PadN(optdata=bytes(4))]) / UDP(sport=PORT)),
+            id="Hop-by-Hop header there already",
+        ),
+    ],
+)
+def test_other_packets_pass_unchanged_and_are_counted(bench: Bench, reason: str, packet: Packet):
+    assert bench.egress(packet) == bytes(packet)
+    assert bench.reasons() == {reason: 1}
+
+
+def test_a_packet_without_room_to_the_path_mtu_is_not_stamped(bench: Bench):
+    bench.set_instance(path_mtu=1280)
+    room = 1280 - 40 - 8 - HBH_BYTES
+    assert len(bench.egress(udp_response(room))) == 14 + 1280
+    assert bench.egress(udp_response(room + 1)) == bytes(udp_response(room + 1))
+    assert bench.reasons() == {"stamped": 1, "no_room": 1}
+
+
+def test_nothing_is_stamped_once_the_agent_is_silent(bench: Bench):
+    bench.set_instance(valid_until_ns=time.monotonic_ns())
+    assert bench.egress(udp_response()) == bytes(udp_response())
+    assert bench.reasons() == {"stale": 1}
+
+
+def test_sequence_numbers_increase_and_wrap(bench: Bench):
+    bench.set_counters(sequence=0xFFFFFFFE)
+    stamps = [decode_option(bench.egress(udp_response())[58:94])["sequence"] for _ in range(3)]
+    assert stamps == [0xFFFFFFFF, 0, 1]
+
+
+@pytest.mark.parametrize(("workers", "service_time"), [(1, 1), (2, 10_000), (7, 333), (64, 4_000_000_000)])
+@pytest.mark.parametrize("in_flight", [0, 1, 2, 6, 7, 8, 65_533, 65_534, 65_535, 3_000_000_000])
+def test_the_kernels_expected_wait_is_the_documented_one(
+    bench: Bench, in_flight: int, workers: int, service_time: int
+):
+    bench.set_instance(workers=workers, service_time_us=service_time)
+    bench.set_counters(tcp_opened=in_flight)
+    option = decode_option(bench.egress(udp_response())[58:94])
+    assert option["wait_us"] == normalise.expected_wait_us(in_flight, workers, service_time)
+    assert option["in_flight"] == min(in_flight, 0xFFFE)
+
+
+@pytest.mark.parametrize("unknown", ["workers", "service_time_us"])
+def test_an_unknown_wait_is_all_ones(bench: Bench, unknown: str):
+    bench.set_instance(**{unknown: 0})
+    assert decode_option(bench.egress(udp_response())[58:94])["wait_us"] == 0xFFFFFFFF
+
+
+def test_counts_never_fall_below_zero(bench: Bench):
+    bench.set_counters(tcp_closed=3, udp_responses=2)
+    assert decode_option(bench.egress(udp_response())[58:94])["in_flight"] == 0
+
+
+def test_udp_requests_count_until_they_are_answered(bench: Bench):
+    bench.ingress(udp_request(sport=6001))
+    bench.ingress(udp_request(sport=6001))
+    bench.ingress(udp_request(sport=6002))
+    assert bench.counters()["udp_requests"] == 3
+    answers = [response(UDP(sport=PORT, dport=port)) for port in (6001, 6001, 6001, 6002, 6003)]
+    in_flight = [decode_option(bench.egress(answer)[58:94])["in_flight"] for answer in answers]
+    # The third datagram to 6001 and the one to 6003 answer nothing.
+    assert in_flight == [2, 1, 1, 0, 0]
+    assert bench.counters()["udp_responses"] == 3
+
+
+def test_datagrams_to_other_ports_and_addresses_are_no_requests(bench: Bench):
+    bench.ingress(udp_request(dport=PORT + 1))
+    bench.ingress(ethernet() / IPv6(src=CLIENT, dst="fd00::77") / UDP(sport=1, dport=PORT))
+    bench.ingress(ethernet() / IPv6(src=CLIENT, dst=SERVICE) / TCP(sport=1, dport=PORT))
+    assert bench.counters()["udp_requests"] == 0
+
+
+def test_a_beacon_answers_no_request(bench: Bench):
+    bench.ingress(udp_request(sport=BEACON_PORT))
+    beacon = bench.egress(response(UDP(sport=PORT, dport=BEACON_PORT)))
+    assert decode_option(beacon[58:94])["in_flight"] == 1
+
+
+def test_only_requests_that_find_a_free_worker_are_timed(bench: Bench):
+    for port in range(7001, 7005):  # two workers
+        bench.ingress(udp_request(sport=port))
+    for port in range(7001, 7005):
+        bench.egress(response(UDP(sport=PORT, dport=port)))
+    assert bench.counters()["served"] == 2
+    assert bench.counters()["served_ns"] > 0
