@@ -105,8 +105,7 @@ class Client:
             if not exchange.status:
                 self._sender.finish(exchange, "error", "interrupted")
         out.write(self.progress("end"))
-        loop.close()
-        return complete
+        return complete  # the loop stays open: a second signal must not stop the writing of results
 
     def _plan_next(self) -> None:
         if self.sent < len(self.exchanges):

@@ -118,9 +118,8 @@ class LiveState:
     def follow(self, pipes: Mapping[str, IO[bytes]], tick_s: float = 0.2) -> Iterator[LiveSnapshot]:
         """Read the clients' standard outputs until all have ended.
 
-        Yields a snapshot at most every `tick_s` seconds, at least every two (so that the caller can
-        look after its processes), and one at the end. The pipes must be binary; what a caller has
-        read from them before is not seen here.
+        Yields a snapshot every `tick_s` seconds, news or not, so that the caller can look after
+        its processes; and one at the end. The pipes must be unbuffered or not read before.
         """
         with selectors.DefaultSelector() as selector:
             for client, pipe in pipes.items():
@@ -133,8 +132,8 @@ class LiveState:
                         selector.unregister(key.fileobj)
                     self.feed(key.data, data)
                 if time.monotonic() >= due_s:
-                    due_s += tick_s
                     yield self.snapshot()
+                    due_s = time.monotonic() + tick_s
         yield self.snapshot()
 
 
