@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from p4cats.replay.results import PolicyResult, p99_ratio
 from rich.table import Table
+
+from p4cats.replay.results import PolicyResult, p99_ratio
 
 
 def results_table(results: Mapping[str, PolicyResult], title: str | None = None) -> Table:

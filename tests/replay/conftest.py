@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from p4cats.replay import ClientReport, Request, read_report, write_schedule
 from replay_processes import ServerProcess
+
+from p4cats.replay import ClientReport, Request, read_report, write_schedule
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from p4cats.replay import ClientReport, Request, read_report, summarise, wire
-from p4cats.replay.exchange import FIRST_PORT, LAST_PORT, Ports
 from replay_processes import ServerProcess
 
 from p4cats import protocol
+from p4cats.replay import ClientReport, Request, read_report, summarise, wire
+from p4cats.replay.exchange import FIRST_PORT, LAST_PORT, Ports
 
 Start = Callable[..., ServerProcess]
 Run = Callable[..., ClientReport]

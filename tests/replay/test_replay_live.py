@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Callable, Mapping
 
 import pytest
-from p4cats.replay import LiveState, Request
 from replay_processes import ServerProcess
+
+from p4cats.replay import LiveState, Request
 
 Command = Callable[..., list[str]]
 

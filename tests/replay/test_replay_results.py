@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
+
 from p4cats.replay import (
     ClientReport,
     Outcome,
@@ -21,7 +23,6 @@ from p4cats.replay import (
     write_demo_json,
 )
 from p4cats.replay.histogram import Histogram
-from rich.console import Console
 
 LATENCIES = st.lists(st.floats(0.02, 1e5), min_size=1, max_size=200)
 

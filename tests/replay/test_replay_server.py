@@ -10,8 +10,9 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
-from p4cats.replay import wire
 from replay_processes import ServerProcess
+
+from p4cats.replay import wire
 
 FOREVER = ("--service-time", "constant:1000s")
 QUICK = ("--service-time", "constant:1ms")

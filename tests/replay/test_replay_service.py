@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from p4cats.replay import ServiceTime, WorkerPool
 from p4cats.replay.service import Job, Served
 

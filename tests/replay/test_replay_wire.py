@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from p4cats.replay import http1, wire
 
 ANSWERS = st.builds(
