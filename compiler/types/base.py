@@ -1,0 +1,84 @@
+"""What all parts of the checker share: the reporter, the current scope, errors declared so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from p4cats.compiler.diagnostics import Reporter
+from p4cats.compiler.parse import ast
+from p4cats.compiler.source import Span
+from p4cats.compiler.types import tree
+from p4cats.compiler.types.model import Type
+from p4cats.compiler.types.scope import Scope, suggest
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the code under check stands: decides what may be written there."""
+
+    kind: str = "top"
+    """"top", "parser", "control", "action" or "function"."""
+    apply: bool = False
+    """Inside the apply body of a control, or a parser state."""
+    result: Type | None = None
+    loops: int = 0
+    new_locals: list[tree.Stmt] = field(default_factory=list)
+    """Instances of direct applications and others found inside bodies; they belong to the block."""
+    instance_names: dict[str, int] = field(default_factory=dict)
+    no_calls: str = ""
+    """What may not contain calls that apply tables (key, argument, …); "" where they may."""
+
+
+class Base:
+    """State of a check."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.top = Scope()
+        self.scope = self.top
+        self.place = Place()
+        self.errors: dict[str, int] = {}
+        self.match_kinds: set[str] = set()
+
+    def error(self, span: Span, message: str, hint: str | None = None) -> None:
+        """Report an error."""
+        self.reporter.error(span, message, hint)
+
+    def wrong(self, span: Span, message: str, hint: str | None = None) -> tree.Expr:
+        """Report an error; the erroneous expression that takes the place of what was written."""
+        self.reporter.error(span, message, hint)
+        return tree.wrong(span)
+
+    @contextmanager
+    def nested(self, place: Place | None = None) -> Iterator[None]:
+        """A scope inside the current one, and where given another place."""
+        scope, old_place = self.scope, self.place
+        self.scope = Scope(scope)
+        if place is not None:
+            self.place = place
+        try:
+            yield
+        finally:
+            self.scope, self.place = scope, old_place
+
+    def define(self, name: str, symbol: tree.Symbol, span: Span) -> None:
+        """Declare a name in the current scope; a second declaration in the same scope is an error (6.9)."""
+        if name in self.scope.names and name != "_":
+            old = self.scope.names[name]
+            self.error(span, f"'{name}' is already declared", f"first declared at {old.span}")
+            return
+        self.scope.names[name] = symbol
+
+    def lookup(self, name: str, dotted: bool, span: Span, what: str = "name") -> tree.Symbol | None:
+        """Find a name, or report that it is unknown."""
+        scope = self.top if dotted else self.scope
+        found = scope.find(name)
+        if found is None:
+            self.error(span, f"unknown {what} '{name}'", suggest(name, scope.visible()))
+        return found
+
+    def expr(self, node: ast.Expression) -> tree.Expr:
+        """Check an expression."""
+        raise NotImplementedError
