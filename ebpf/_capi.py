@@ -44,6 +44,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "bpf_map_delete_elem": (c_int, c_int, P),
     "bpf_map_lookup_and_delete_elem": (c_int, c_int, P, P),
     "bpf_map_get_next_key": (c_int, c_int, P, P),
+    "bpf_map_get_fd_by_id": (c_int, c_uint32),
     "bpf_map_lookup_batch": (c_int, c_int, P, P, P, P, POINTER(c_uint32), P),
     "bpf_obj_pin": (c_int, c_int, c_char_p),
     "bpf_obj_get": (c_int, c_char_p),
@@ -189,14 +190,13 @@ _LOG_LINES = 4000
 
 
 def log() -> "collections.deque[str]":
-    """Return what libbpf said on this thread; empty it before a call that matters."""
+    """Return what libbpf has said on this thread since `listen`."""
     if not hasattr(_local, "log"):
         _local.log = collections.deque(maxlen=_LOG_LINES)
     lines: collections.deque[str] = _local.log
     return lines
 
 
-_alive: list[Any] = []  # callbacks that libbpf holds pointers to
 _PRINT = ct.CFUNCTYPE(c_int, c_int, c_char_p, P)
 
 
@@ -228,9 +228,18 @@ def lib() -> Any:
         function = getattr(library, name)
         function.restype = result
         function.argtypes = arguments
-    printer = _make_printer(ct.CDLL(None))
-    _alive.append(printer)
     library.libbpf_set_print.argtypes = [_PRINT]
     library.libbpf_set_print.restype = P
-    library.libbpf_set_print(printer)
+    listen(library)
     return library
+
+
+@functools.cache
+def _printer() -> Any:
+    return _make_printer(ct.CDLL(None))
+
+
+def listen(library: Any) -> None:
+    """Start an empty log. Needed before each call that matters: bcc, in the same process, redirects it."""
+    library.libbpf_set_print(_printer())
+    log().clear()

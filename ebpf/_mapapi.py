@@ -39,8 +39,16 @@ class Map:
             raise LibbpfError(f"open pinned map {path}", -fd)
         return cls(Path(path).name, fd=fd)
 
+    @classmethod
+    def by_id(cls, map_id: int) -> "Map":
+        """Open a map by its id (errno ENOENT: no longer there); close it after use."""
+        fd = _capi.lib().bpf_map_get_fd_by_id(map_id)
+        if fd < 0:
+            raise LibbpfError(f"open map {map_id}", -fd)
+        return cls(f"#{map_id}", fd=fd)
+
     def close(self) -> None:
-        """Close the file descriptor of a pinned map."""
+        """Close the file descriptor of a map that was pinned or found by id."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -31,7 +31,6 @@ from p4cats.ebpf.ownership import Ownership
 from p4cats.ebpf.reporter import HttpReporter
 from p4cats.ebpf.sense import Sense
 from p4cats.ebpf.stamp import Stamp
-
 from p4cats.protocol import BEACON_PORT
 
 _log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from p4cats.ebpf.errors import ConfigError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from p4cats.ebpf.errors import ConfigError
 from p4cats.protocol import INSTANCES
 
 _Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]

@@ -152,7 +152,7 @@ class Object:
     @classmethod
     def open(cls, path: Path | str) -> "Object":
         """Read an object file; nothing is loaded into the kernel yet."""
-        _capi.log().clear()
+        _capi.listen(_capi.lib())
         pointer = _capi.lib().bpf_object__open(os.fsencode(path))
         if not pointer:
             raise LibbpfError(f"open {path}", ct.get_errno(), "\n".join(_capi.log()))
@@ -189,7 +189,7 @@ class Object:
 
     def load(self) -> None:
         """Create the maps and load the programs; raise VerifierError for a refused program."""
-        _capi.log().clear()
+        _capi.listen(_capi.lib())
         error = _capi.lib().bpf_object__load(self._pointer)
         if not error:
             return

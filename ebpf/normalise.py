@@ -18,7 +18,6 @@ last two combine. Scores of other implementations are not comparable (section 4.
 uses the raw values, which travel beside the scores.
 """
 
-import math
 from dataclasses import asdict, dataclass
 
 BEST = 10.0
@@ -64,9 +63,8 @@ def min_max(value: float, best: float, worst: float) -> float:
 
 def sigmoid(value: float, half: float) -> float:
     """Score a cost without bound: 10 at 0, 5 at `half`, falling towards 0."""
-    if math.isinf(value):
-        return 0.0
-    return BEST / (1.0 + (max(0.0, value) / half) ** 2)
+    ratio = max(0.0, value) / half
+    return BEST / (1.0 + ratio * ratio)  # not **, which raises where * gives infinity
 
 
 def compute(cpu_use: float, run_queue_us: float) -> float:

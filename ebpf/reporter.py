@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+
 from p4cats.ebpf.meter import Metrics
 
 _log = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ class Sense:
     def __init__(self, pin_dir: Path) -> None:
         self._pin_dir = pin_dir
         self._bpf = _compile(pin_dir)
-        self._table = self._bpf["run_queue"]
+        self._table = self._bpf[b"run_queue"]
 
     def count_established(self, namespaces: Iterable[Path | None]) -> None:
         """Count the connections that were there before; each once, however often this is called."""

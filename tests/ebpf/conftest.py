@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ebpf_hosts import PORT, SERVICE, Hosts, make_hosts
+
 from p4cats.ebpf.agent import Agent
 from p4cats.ebpf.config import AgentConfig
 

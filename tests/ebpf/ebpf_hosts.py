@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p4cats.ebpf import netns
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Ether
 
+from p4cats.ebpf import netns
 from p4cats.protocol import OPTION_DATA, OPTION_TYPE
 
 SERVICE = "fd00:cafe::1"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from p4cats.ebpf import normalise
 from p4cats.ebpf.meter import Average, CpuUse
 from p4cats.ebpf.power import Rapl, model_w

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from ebpf_hosts import PORT, SERVICE, decode_option
-from p4cats.ebpf import netns, normalise, stamp, system
-from p4cats.ebpf.libbpf import Program
-from p4cats.ebpf.stamp import Stamp
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, PadN
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
+from p4cats.ebpf import netns, normalise, stamp, system
+from p4cats.ebpf.libbpf import Program
+from p4cats.ebpf.stamp import Stamp
 from p4cats.protocol import BEACON_PORT, HBH_BYTES, MAGIC, OPTION_LENGTH, OPTION_TYPE, VERSION
 
 pytestmark = pytest.mark.root

@@ -1,0 +1,342 @@
+"""The agent on real interfaces: what servers send, what clients get, what is in flight."""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from ebpf_hosts import MTU, PORT, Hosts, eventually, option_of
+from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop
+
+from p4cats.ebpf import normalise
+from p4cats.ebpf.agent import Agent
+from p4cats.ebpf.meter import Metrics
+from p4cats.protocol import BEACON_PORT, HBH_BYTES
+
+pytestmark = pytest.mark.root
+
+Start = Callable[..., Agent]
+
+
+def metrics_of(agent: Agent, number: int) -> Metrics:
+    """Refresh and return the metrics of the instance at a server."""
+    agent.refresh()
+    return next(m for m in agent.metrics() if m.instance == 100 + number)
+
+
+def wait_in_flight(agent: Agent, number: int, wanted: int) -> None:
+    eventually(
+        lambda: metrics_of(agent, number).in_flight == wanted,
+        f"{wanted} in flight at server {number}, last seen {metrics_of(agent, number).in_flight}",
+    )
+
+
+def is_udp(packet: IPv6) -> bool:
+    return UDP in packet and packet[UDP].dport != BEACON_PORT
+
+
+def is_beacon(packet: IPv6) -> bool:
+    return UDP in packet and packet[UDP].dport == BEACON_PORT
+
+
+def checksum_holds(packet: IPv6) -> bool:
+    layer = TCP if TCP in packet else UDP
+    copy = packet.copy()
+    sent = copy[layer].chksum
+    del copy[layer].chksum
+    return bool(IPv6(bytes(copy))[layer].chksum == sent)
+
+
+# -- stamps
+
+
+def test_udp_answers_arrive_intact_and_carry_the_option(hosts: Hosts, start_agent: Start):
+    hosts.offload(1, False)  # so that checksums are complete on the wire
+    agent = start_agent()
+    with (
+        hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+        hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+        hosts.capture(1) as capture,
+    ):
+        client.send(b"question")
+        question, asker = server.recvfrom(100)
+        server.sendto(b"answer to " + question, asker)
+        assert client.recv(100) == b"answer to question"
+        packet = capture.wait(is_udp, "the answer")
+    assert packet[IPv6ExtHdrHopByHop].nh == 17
+    assert packet.plen == HBH_BYTES + packet[UDP].len
+    assert checksum_holds(packet)
+    option = option_of(packet)
+    assert option is not None
+    assert option["instance"] == 101
+    assert option["in_flight"] == 0  # the answer itself ended the request
+    assert option["wait_us"] == 0
+    assert 50_000 <= option["power_mw"] <= 150_000
+    assert all(0 <= option[score] <= 10 for score in ("norm_fi", "compute", "service", "composed"))
+    assert agent.stats()["stamped"] >= 1
+
+
+@pytest.mark.parametrize("offload", [True, False], ids=["offload on", "offload off"])
+def test_a_large_tcp_transfer_arrives_intact_with_every_segment_within_the_mtu(
+    hosts: Hosts, start_agent: Start, offload: bool
+):
+    hosts.offload(1, offload)
+    agent = start_agent()
+    content = bytes(range(256)) * 16_384  # 4 MiB
+    with hosts.server_socket(1, socket.SOCK_STREAM) as server, hosts.capture(1) as capture:
+        client, accepted = hosts.connect(1, server)
+        sender = threading.Thread(target=lambda: (accepted.sendall(content), accepted.close()))
+        sender.start()
+        with client, client.makefile("rb") as stream:
+            assert stream.read() == content
+        sender.join()
+        packets = [p for p in capture.read() if TCP in p]
+    assert agent.stats()["not_grown"] == 0
+    stamped = [p for p in packets if option_of(p)]
+    with_data = [p for p in stamped if p.plen > HBH_BYTES + p[TCP].dataofs * 4]
+    assert with_data, "no stamp on data"
+    if not offload:  # with TSO, veth hands over whole GSO packets
+        assert max(len(p) for p in packets) <= MTU
+        assert len([p for p in with_data if len(p) > MTU - 60]) > 100  # full segments are stamped
+        assert all(checksum_holds(p) for p in packets)
+
+
+def test_a_datagram_that_fills_the_mtu_is_sent_without_the_option(hosts: Hosts, start_agent: Start):
+    hosts.offload(1, False)
+    agent = start_agent()
+    room = MTU - 40 - 8 - HBH_BYTES
+    with (
+        hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+        hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+        hosts.capture(1) as capture,
+    ):
+        client.send(b"?")
+        _, asker = server.recvfrom(100)
+        for size in (room, room + 1, room + HBH_BYTES):
+            server.sendto(bytes(size), asker)
+            assert client.recv(MTU) == bytes(size)
+        answers = eventually(
+            lambda: len(found := [p for p in capture.read() if is_udp(p)]) == 3 and found, "three answers"
+        )
+    assert [len(p) for p in answers] == [MTU, MTU + 1 - HBH_BYTES, MTU]
+    assert [option_of(p) is not None for p in answers] == [True, False, False]
+    assert agent.stats()["no_room"] == 2
+
+
+def test_beacons_are_stamped_and_count_as_no_answer(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    with (
+        hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+        hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+        hosts.capture(1) as capture,
+    ):
+        client.send(b"?")
+        server.recvfrom(100)
+        wait_in_flight(agent, 1, 1)
+        agent.send_beacons()
+        agent.send_beacons()
+        beacons = eventually(
+            lambda: len(found := [p for p in capture.read() if is_beacon(p)]) >= 2 and found, "two beacons"
+        )
+    options = [option_of(p) for p in beacons]
+    assert [o["instance"] for o in options if o] == [101, 101]
+    assert [o["in_flight"] for o in options if o] == [1, 1]
+    first, second = (o["sequence"] for o in options if o)
+    assert second > first
+    assert metrics_of(agent, 1).in_flight == 1
+
+
+def test_stamps_carry_the_load_of_the_moment_without_a_refresh(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    with (
+        ExitStack() as stack,
+        hosts.server_socket(1, socket.SOCK_STREAM) as server,
+        hosts.capture(1) as capture,
+    ):
+        for _ in range(5):
+            for end in hosts.connect(1, server):
+                stack.enter_context(end)
+        wait_in_flight(agent, 1, 5)
+        agent.send_beacons()
+        option = option_of(capture.wait(is_beacon, "a beacon"))
+    assert option is not None
+    assert option["in_flight"] == 5
+    assert option["wait_us"] == (5 + 1 - 2) * 10_000 // 2
+
+
+# -- TCP requests in flight
+
+
+def test_connections_count_from_established_to_the_servers_close(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    with hosts.server_socket(1, socket.SOCK_STREAM) as server:
+        pairs = []
+        for number in range(1, 9):
+            pairs.append(hosts.connect(1, server))
+            wait_in_flight(agent, 1, number)
+        pairs[0][0].shutdown(socket.SHUT_WR)  # the client has asked all: CLOSE_WAIT, not answered yet
+        assert pairs[0][1].recv(1) == b""
+        assert metrics_of(agent, 1).in_flight == 8
+        assert metrics_of(agent, 1).wait_us == normalise.expected_wait_us(8, 2, 10_000)
+        for left, (client, accepted) in zip(range(7, -1, -1), pairs, strict=True):
+            accepted.close()
+            wait_in_flight(agent, 1, left)
+            client.close()
+
+
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_a_reset_connection_is_no_longer_in_flight(hosts: Hosts, start_agent: Start, end: str):
+    agent = start_agent()
+    with hosts.server_socket(1, socket.SOCK_STREAM) as server:
+        client, accepted = hosts.connect(1, server)
+        wait_in_flight(agent, 1, 1)
+        resetting, other = (client, accepted) if end == "client" else (accepted, client)
+        resetting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        resetting.close()
+        wait_in_flight(agent, 1, 0)
+        other.close()
+
+
+def test_connections_older_than_the_agent_count_too(hosts: Hosts, start_agent: Start):
+    with hosts.server_socket(1, socket.SOCK_STREAM) as server:
+        old = [hosts.connect(1, server) for _ in range(3)]
+        agent = start_agent()
+        assert metrics_of(agent, 1).in_flight == 3
+        assert metrics_of(agent, 2).in_flight == 0
+        new = hosts.connect(1, server)
+        wait_in_flight(agent, 1, 4)
+        for client, accepted in [*old, new]:
+            accepted.close()
+            client.close()
+        wait_in_flight(agent, 1, 0)
+
+
+def test_the_same_service_address_is_counted_per_namespace(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    with (
+        ExitStack() as stack,
+        hosts.server_socket(1, socket.SOCK_STREAM) as first,
+        hosts.server_socket(2, socket.SOCK_STREAM) as second,
+    ):
+        for number, server, connections in ((1, first, 2), (2, second, 3)):
+            for _ in range(connections):
+                for end in hosts.connect(number, server):
+                    stack.enter_context(end)
+        wait_in_flight(agent, 1, 2)
+        wait_in_flight(agent, 2, 3)
+
+
+def test_connections_to_other_ports_do_not_count(hosts: Hosts, start_agent: Start, config: dict[str, Any]):
+    config["hosts"][0]["instances"][0]["port"] = PORT + 1
+    agent = start_agent()
+    with hosts.server_socket(1, socket.SOCK_STREAM) as server:
+        client, accepted = hosts.connect(1, server)
+        client.send(b"x")
+        assert accepted.recv(1) == b"x"  # established for sure
+        assert metrics_of(agent, 1).in_flight == 0
+        client.close()
+        accepted.close()
+
+
+# -- UDP requests in flight
+
+
+def test_datagrams_count_until_answered(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    with ExitStack() as stack:
+        server = stack.enter_context(hosts.server_socket(1, socket.SOCK_DGRAM))
+        clients = [stack.enter_context(hosts.client_socket(1, socket.SOCK_DGRAM)) for _ in range(6)]
+        for client in clients:
+            client.send(b"?")
+        askers = [server.recvfrom(100)[1] for _ in clients]
+        wait_in_flight(agent, 1, 6)
+        for left, asker in zip(range(5, -1, -1), askers, strict=True):
+            server.sendto(b"!", asker)
+            wait_in_flight(agent, 1, left)
+
+
+def test_requests_that_are_never_answered_age_out(hosts: Hosts, start_agent: Start):
+    agent = start_agent(udp_request_ttl_ms=1)
+    with (
+        hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+        hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+        hosts.capture(1) as capture,
+    ):
+        for _ in range(3):
+            client.send(b"?")
+        asker = {server.recvfrom(100)[1] for _ in range(3)}.pop()
+        assert metrics_of(agent, 1).in_flight == 3
+        eventually(
+            lambda: agent.age_udp_requests() or metrics_of(agent, 1).in_flight == 0, "requests given up"
+        )
+        # A late answer does not make the count wrong, and stamps know of the ageing.
+        server.sendto(b"!", asker)
+        assert client.recv(10) == b"!"
+        option = option_of(capture.wait(is_udp, "the late answer"))
+        client.send(b"?")
+        server.recvfrom(100)
+        wait_in_flight(agent, 1, 1)
+    assert option is not None
+    assert option["in_flight"] == 0
+
+
+# -- the node
+
+
+def test_service_time_is_learnt_from_requests_that_found_a_free_worker(
+    hosts: Hosts, start_agent: Start, config: dict[str, Any]
+):
+    instance = config["hosts"][0]["instances"][0]
+    instance |= {"measure_service_time": True, "service_time_us": 60_000_000}
+    agent = start_agent()
+    with hosts.server_socket(1, socket.SOCK_STREAM) as server:
+        for _ in range(30):
+            client, accepted = hosts.connect(1, server)
+            accepted.close()
+            client.close()
+        wait_in_flight(agent, 1, 0)
+        # From a prior of a minute towards the real milliseconds or less.
+        assert metrics_of(agent, 1).service_time_us < 60_000_000 * 0.9**29
+
+
+def test_run_queue_latency_is_measured(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    before = agent._sense.run_queue()
+
+    def busy_waits() -> bool:
+        threads = [threading.Thread(target=time.sleep, args=(0.001,)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        now = agent._sense.run_queue()
+        return now.waits - before.waits >= 100 and now.wait_ns > before.wait_ns
+
+    eventually(busy_waits, "a hundred tasks that waited for a CPU")
+    assert agent._sense.run_queue().mean_us_since(before) > 0
+
+
+def test_the_agent_serves_by_itself(hosts: Hosts, start_agent: Start):
+    agent = start_agent(beacon_interval_ms=10, refresh_interval_ms=10, report_interval_ms=10)
+    reports: list[Any] = []
+    agent._report = reports.append
+    stop = threading.Event()
+    server = threading.Thread(target=agent.serve, args=(stop,))
+    server.start()
+    try:
+        with hosts.capture(2) as capture:
+            eventually(lambda: len([p for p in capture.read() if is_beacon(p)]) >= 5, "five beacons")
+            eventually(lambda: len(reports) >= 3, "three reports")
+    finally:
+        stop.set()
+        server.join()
+    assert [m.instance for m in reports[-1]] == [101, 102]
+    assert reports[-1][1].seq >= 1
+    assert reports[-1][1].as_report()["scores"].keys() == {
+        *("norm_fi", "compute", "communication", "service", "composed"),
+    }
