@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from p4cats.compiler.diagnostics import Reporter
@@ -27,6 +29,14 @@ MAX_CHAIN = 1000
 
 NAMES = frozenset({ID, *CONTEXTUAL})
 """Kinds of tokens that can be a name."""
+
+OUTERMOST = frozenset(
+    {EOF, "control", "extern", "header", "header_union", "package", "parser", "struct", "typedef"}
+)
+"""What begins outside of all braces: where one of these stands in a body, a `}` is missing before it."""
+
+CLOSING = OUTERMOST | {"}"}
+"""What ends a list of items."""
 
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
@@ -61,9 +71,13 @@ class Cursor:
         self.index = 0
         self.token = tokens[0]
         self.kind = tokens[0].kind
+        self.previous = tokens[0]
+        """The last token taken (the first one at the start)."""
         self.depth = 0
         self.scopes: list[dict[str, bool]] = [{}]
         """Innermost last: whether a name is a type there."""
+        self.reported = -1
+        """Index of the token at which an error was reported last."""
         self.trial = False
         """Inside an annotation's body: failure is no error, so nothing may be reported."""
 
@@ -73,6 +87,7 @@ class Cursor:
         """Take the current token."""
         token = self.token
         if token.kind != EOF:
+            self.previous = token
             self.index += 1
             self.token = self.tokens[self.index]
             self.kind = self.token.kind
@@ -81,6 +96,7 @@ class Cursor:
     def jump(self, index: int) -> None:
         """Make the token at `index` the current one."""
         self.index = index
+        self.previous = self.tokens[max(index - 1, 0)]
         self.token = self.tokens[index]
         self.kind = self.token.kind
 
@@ -100,8 +116,8 @@ class Cursor:
         """Take a token of this kind; `after` says what stands before it."""
         if self.kind == kind:
             return self.advance()
-        if kind == ">" and self.split_angle():
-            return self.advance()
+        if kind == ">" and self._take_angle():
+            return self.previous
         raise self.failure(f"expected '{kind}' after {after}")
 
     def semicolon(self, after: str) -> None:
@@ -109,7 +125,7 @@ class Cursor:
         if self.kind == ";":
             self.advance()
             return
-        previous = self.tokens[self.index - 1] if self.index else self.token
+        previous = self.previous
         end = max(previous.end - 1, previous.start)
         raise SyntaxProblem(
             Span(previous.source, end, end + 1),
@@ -124,19 +140,16 @@ class Cursor:
             return f"'{self.kind}' stands only in key sets and table entries"
         return None
 
-    def split_angle(self) -> bool:
-        """Make `>` the current token where `>>` closes two argument lists at once."""
+    def _take_angle(self) -> bool:
+        """Take the first `>` of a `>>` that closes two argument lists at once."""
         if self.kind not in {">>", ">=", ">>="}:
             return False
         token = self.token
         rest = token.text[1:]
         middle = token.start + 1
-        first = Token(">", ">", token.source, token.start, middle, token.space)
-        self.tokens[self.index : self.index + 1] = [
-            first, Token(rest, rest, token.source, middle, token.end)
-        ]  # fmt: skip
-        self.token = first
-        self.kind = ">"
+        self.previous = Token(">", ">", token.source, token.start, middle, token.space)
+        self.token = self.tokens[self.index] = Token(rest, rest, token.source, middle, token.end)
+        self.kind = rest
         return True
 
     # -- names ------------------------------------------------------------------------------------
@@ -178,7 +191,7 @@ class Cursor:
 
     def span_since(self, source: Source, start: int, end: int) -> Span:
         """From an offset to the last token taken; to `end` if that lies in another file."""
-        last = self.tokens[self.index - 1] if self.index else self.token
+        last = self.previous
         if last.source is source:
             return Span(last.source, start, max(start, last.end))
         return Span(source, start, end)
@@ -206,43 +219,70 @@ class Cursor:
             self.too_deep()
 
     def report(self, problem: SyntaxProblem) -> None:
-        """Report a syntax error."""
+        """Report a syntax error, unless another one was reported at this token."""
+        if self.index == self.reported:
+            return
+        self.reported = self.index
         hint = problem.hint
-        if hint is None and self.kind == EOF and (opening := self._unclosed()) is not None:
+        if hint is None and self.kind in OUTERMOST and (opening := self._unclosed()) is not None:
             hint = f"the '{opening.kind}' at {opening.span} is not closed"
         self.reporter.error(problem.span, problem.message, hint)
 
     def _unclosed(self) -> Token | None:
-        """The innermost bracket that is open at the end of the file."""
+        """The innermost bracket that is open at the current token."""
         stack: list[Token] = []
-        for token in self.tokens:
+        for token in self.tokens[: self.index]:
             if token.kind in _CLOSERS:
                 stack.append(token)
             elif token.kind in {")", "]", "}"} and stack and _CLOSERS[stack[-1].kind] == token.kind:
                 stack.pop()
         return stack[-1] if stack else None
 
-    def recover(self) -> None:
-        """Skip to after the next `;` or `{…}` of this level, or to the `}` that closes it."""
+    def each(self, rule: Callable[[], None]) -> None:
+        """Apply a rule again and again up to `}`; an error is reported and costs one item."""
+        while self.kind not in CLOSING:
+            with self.recovering():
+                rule()
+
+    @contextmanager
+    def recovering(self) -> Iterator[None]:
+        """Report the error of an item that begins here, and go on behind the item."""
+        depth, scopes, start = self.depth, len(self.scopes), self.index
+        try:
+            yield
+        except SyntaxProblem as problem:
+            self.report(problem)
+            self.depth = depth
+            del self.scopes[scopes:]
+            self._skip_item(start)
+
+    def _skip_item(self, start: int) -> None:
+        """Skip to after the `;` or `{…}` that ends the item, or to the `}` or outermost keyword after it."""
         depth = 0
+        for token in self.tokens[start : self.index]:
+            depth += (token.kind == "{") - (token.kind == "}")
         while self.kind != EOF:
             kind = self.kind
             if kind == "{":
                 depth += 1
             elif kind == "}":
-                if depth == 0:
-                    return
+                if depth <= 0:
+                    break
                 depth -= 1
-                if depth == 0:
+                if depth == 0 and self.peek() not in {")", "else"}:
                     self.advance()
-                    if self.kind in {")", "else"}:
-                        continue
                     self.accept(";")
-                    return
-            elif kind == ";" and depth == 0:
+                    break
+            elif kind == ";" and depth <= 0:
                 self.advance()
-                return
+                break
+            elif kind in OUTERMOST and self.index > start:
+                break
             self.advance()
+        if self.index == start:
+            self.advance()
+        if self.kind == EOF:
+            self.reported = self.index
 
 
 def drop_bad_tokens(tokens: list[Token], reporter: Reporter) -> list[Token]:
@@ -258,6 +298,20 @@ def drop_bad_tokens(tokens: list[Token], reporter: Reporter) -> list[Token]:
         if kind in {BAD, CHAR, "#", "##"} and not depth:
             message, hint = bad_token_message(token)
             reporter.error(token.span, message, hint)
+            out.extend(_substitute(token))
         else:
             out.append(token)
     return out
+
+
+def _substitute(token: Token) -> list[Token]:
+    """What the parser reads in place of a bad token, so that one mistake gives one error."""
+    text = token.text
+    where = (token.source, token.start, token.end)
+    if text[0].isdigit() or token.kind == CHAR:
+        return [Token(INT, "0", *where)]
+    if text[0] == '"':
+        bare = text.rstrip()
+        ends = bare[len(bare.rstrip(");,")) :]
+        return [Token(STRING, '""', *where), *(Token(c, c, *where) for c in ends)]
+    return [Token(ID, text, *where)] if text.isidentifier() else []

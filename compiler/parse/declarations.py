@@ -28,16 +28,8 @@ class DeclarationRules(TableRules):
         while self.kind != EOF:
             if self.accept(";"):
                 continue
-            start = self.index
-            try:
+            with self.recovering():
                 self._declaration(found)
-            except SyntaxProblem as problem:
-                self.report(problem)
-                self.depth = 0
-                del self.scopes[1:]
-                self.resume(start)
-                while self.accept("}"):
-                    pass
         return found
 
     def _declaration(self, found: list[ast.Declaration]) -> None:
@@ -70,7 +62,10 @@ class DeclarationRules(TableRules):
             case _ if kind in NAMES or kind in TYPE_STARTS or kind == ".":
                 found.append(self._function_or_instance(annotations))
             case "}":
-                raise self.failure("expected a declaration", "there is one '}' too many")
+                if self.reported < 0:  # otherwise it may be left over from an error
+                    self.report(self.failure("expected a declaration", "there is one '}' too many"))
+                while self.accept("}"):
+                    pass
             case "table" | "state" | "value_set":
                 where = "a control" if kind == "table" else "a parser"
                 raise self.failure("expected a declaration", f"'{kind}' belongs in {where}")
@@ -102,14 +97,7 @@ class DeclarationRules(TableRules):
         type_parameters = self.type_parameters()
         self.expect("{", f"the name of the {first.text}")
         fields: list[ast.Field] = []
-        while self.kind not in {"}", EOF}:
-            start = self.index
-            try:
-                fields.append(self._field())
-            except SyntaxProblem as problem:
-                self.report(problem)
-                self.depth = 0
-                self.resume(start)
+        self.each(lambda: fields.append(self._field()))
         self.scopes.pop()
         self.expect("}", "the fields")
         node = {"header": ast.Header, "struct": ast.Struct, "header_union": ast.HeaderUnion}[first.kind]
@@ -203,9 +191,7 @@ class DeclarationRules(TableRules):
         methods: list[ast.Function] = []
         if self.kind == "{":
             self.advance()
-            while self.kind not in {"}", EOF}:
-                if not self.accept(";"):
-                    methods.append(self._method(name.text))
+            self.each(lambda: self._method(name.text, methods))
             self.expect("}", "the methods of the extern")
         else:
             self.semicolon("the name of the extern")
@@ -214,7 +200,9 @@ class DeclarationRules(TableRules):
             self.span_from(first), annotations, name.text, name.span, type_parameters, methods
         )
 
-    def _method(self, extern: str) -> ast.Function:
+    def _method(self, extern: str, methods: list[ast.Function]) -> None:
+        if self.accept(";"):
+            return
         annotations = self.annotations()
         first = self.token
         abstract = self.accept("abstract")
@@ -228,7 +216,7 @@ class DeclarationRules(TableRules):
         method = self.function(annotations, first, None if constructor else self.type_ref(), prototype=True)
         del self.scopes[scopes:]
         method.abstract = abstract
-        return method
+        methods.append(method)
 
     def _package(self, annotations: list[ast.Annotation]) -> ast.PackageDeclaration:
         first = self.advance()
@@ -264,35 +252,27 @@ class DeclarationRules(TableRules):
             if self.kind == "(":
                 node.constructor_parameters = self.parameters("the parameters")
             self.expect("{", "the parameters of the parser")
-            node.states = []
-            self._parser_body(node.locals, node.states)
+            states = node.states = []
+            self.each(lambda: self._parser_item(node.locals, states))
             self.expect("}", "the states of the parser")
         self.scopes.pop()
         node.span = self.span_from(first)
         return node
 
-    def _parser_body(self, locals_: list[ast.Declaration], states: list[ast.State]) -> None:
-        while self.kind not in {"}", EOF}:
-            scopes, start = len(self.scopes), self.index
-            try:
-                annotations = self.annotations()
-                if self.kind == "state":
-                    states.append(self._state(annotations))
-                elif states:
-                    raise self.failure("expected a state", "declarations stand before the first state")
-                elif self.kind == "value_set":
-                    locals_.append(self._value_set(annotations))
-                elif self.kind == "const":
-                    locals_.append(self.constant(annotations))
-                elif self.starts_declaration():
-                    locals_.append(self.variable_or_instance(annotations))
-                else:
-                    raise self.failure("expected a declaration or a state")
-            except SyntaxProblem as problem:
-                self.report(problem)
-                self.depth = 0
-                del self.scopes[scopes:]
-                self.resume(start)
+    def _parser_item(self, locals_: list[ast.Declaration], states: list[ast.State]) -> None:
+        annotations = self.annotations()
+        if self.kind == "state":
+            states.append(self._state(annotations))
+        elif states:
+            raise self.failure("expected a state", "declarations stand before the first state")
+        elif self.kind == "value_set":
+            locals_.append(self._value_set(annotations))
+        elif self.kind == "const":
+            locals_.append(self.constant(annotations))
+        elif self.starts_declaration():
+            locals_.append(self.variable_or_instance(annotations))
+        else:
+            raise self.failure("expected a declaration or a state")
 
     def _value_set(self, annotations: list[ast.Annotation]) -> ast.ValueSet:
         first = self.advance()
@@ -343,21 +323,18 @@ class DeclarationRules(TableRules):
         self.expect(")", "the subjects of 'select'")
         self.expect("{", "the subjects of 'select'")
         cases: list[ast.SelectCase] = []
-        while self.kind not in {"}", EOF}:
-            start, begin = self.index, self.token
-            try:
-                keyset = self.keyset()
-                self.expect(":", "the key set")
-                state = self.name("the name of a state")
-                self.semicolon("the case")
-                cases.append(ast.SelectCase(self.span_from(begin), keyset, state.text, state.span))
-            except SyntaxProblem as problem:
-                self.report(problem)
-                self.depth = 0
-                self.resume(start)
+        self.each(lambda: cases.append(self._select_case()))
         self.expect("}", "the cases of 'select'")
         self.accept(";")
         return ast.Select(self.span_from(first), subjects, cases)
+
+    def _select_case(self) -> ast.SelectCase:
+        first = self.token
+        keyset = self.keyset()
+        self.expect(":", "the key set")
+        state = self.name("the name of a state")
+        self.semicolon("the case")
+        return ast.SelectCase(self.span_from(first), keyset, state.text, state.span)
 
     # -- controls ---------------------------------------------------------------------------------
 
@@ -380,42 +357,28 @@ class DeclarationRules(TableRules):
             if self.kind == "(":
                 node.constructor_parameters = self.parameters("the parameters")
             self.expect("{", "the parameters of the control")
-            self._control_body(node)
-            self.expect("}", "the 'apply' block of the control")
+            errors = self.reporter.error_count
+            self.each(lambda: self._control_item(node))
+            self.expect("}", "the parts of the control")
+            if node.body is None:
+                node.body = ast.Block(self.previous.span, [], [])
+                if self.reporter.error_count == errors:
+                    what = f"control '{name.text}' has no 'apply' block"
+                    self.reporter.error(name.span, what, "add: apply { }")
         self.scopes.pop()
         node.span = self.span_from(first)
         return node
 
-    def _control_body(self, node: ast.ControlDeclaration) -> None:
-        while self.kind not in {"}", EOF}:
-            scopes, start = len(self.scopes), self.index
-            try:
-                annotations = self.annotations()
-                if self.kind == "apply" and self.peek() == "{":
-                    self.advance()
-                    node.body = self.block(annotations, "'apply'")
-                    if self.kind not in {"}", EOF}:
-                        hint = "the 'apply' block is the last part of a control"
-                        raise self.failure("expected '}' after the 'apply' block", hint)
-                    return
-                node.locals.append(self._control_local(annotations))
-            except SyntaxProblem as problem:
-                self.report(problem)
-                self.depth = 0
-                del self.scopes[scopes:]
-                if node.body is None:
-                    self.resume(start)
-                else:
-                    while self.kind not in {"}", EOF}:
-                        self.recover()
-                    return
-        if node.body is None:
-            if self.kind == EOF:
-                raise self.failure("expected an 'apply' block")
-            node.body = ast.Block(self.token.span, [], [])
-            self.reporter.error(
-                node.name_span, f"control '{node.name}' has no 'apply' block", "add: apply { }"
-            )
+    def _control_item(self, node: ast.ControlDeclaration) -> None:
+        annotations = self.annotations()
+        if node.body is not None:
+            hint = "the 'apply' block is the last part of a control"
+            raise self.failure("expected '}' after the 'apply' block", hint)
+        if self.kind == "apply" and self.peek() == "{":
+            self.advance()
+            node.body = self.block(annotations, "'apply'")
+        else:
+            node.locals.append(self._control_local(annotations))
 
     def _control_local(self, annotations: list[ast.Annotation]) -> ast.Declaration:
         if self.kind == "action":

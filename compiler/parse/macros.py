@@ -12,7 +12,7 @@ from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.parse.lexer import DIRECTIVE, ID, INT, STRING, Token, lex, quote
 from p4cats.compiler.source import Source, Span
 
-MAX_EXPANSION = 2_000_000
+MAX_EXPANSION = 500_000
 """Tokens that macros may produce in one run: an 8-line file can otherwise fill the memory."""
 MAX_ARGUMENT_DEPTH = 64
 

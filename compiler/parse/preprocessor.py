@@ -171,8 +171,8 @@ class Preprocessor:
             else:
                 out.append(token)
                 index += 1
-        for condition in conditions:
-            self.reporter.error(condition.where, "#if without #endif", "add '#endif'")
+        if conditions:
+            self.reporter.error(conditions[-1].where, "#if without #endif", "add '#endif'")
 
     def _directive(
         self, tokens: list[Token], index: int, conditions: list[_Condition], path: Path | None

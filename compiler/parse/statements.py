@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from p4cats.compiler.parse import ast
-from p4cats.compiler.parse.cursor import MAX_CHAIN, NAMES, SyntaxProblem, show
+from p4cats.compiler.parse.cursor import CLOSING, MAX_CHAIN, NAMES, SyntaxProblem, show
 from p4cats.compiler.parse.expressions import TYPE_STARTS, ExpressionRules
-from p4cats.compiler.parse.lexer import EOF, ID, INT, PRAGMA, Token
+from p4cats.compiler.parse.lexer import ID, PRAGMA, Token
 
 ASSIGNMENTS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "<<=", ">>=", "&=", "|=", "^=", "|+|=", "|-|="})
+_STATEMENT_STARTS = frozenset({"if", "return", "exit", "switch", "for", "break", "continue", ";"})
 
 
 class StatementRules(ExpressionRules):
@@ -30,22 +31,10 @@ class StatementRules(ExpressionRules):
     def statement_list(self) -> list[ast.Statement]:
         """Statements and declarations up to `}` (or `transition`); each error is reported here."""
         statements: list[ast.Statement] = []
-        while self.kind not in {"}", EOF, "transition"}:
-            depth, scopes, start = self.depth, len(self.scopes), self.index
-            try:
+        while self.kind not in CLOSING and self.kind != "transition":
+            with self.recovering():
                 statements.append(self.statement_or_declaration())
-            except SyntaxProblem as problem:
-                self.report(problem)
-                self.depth = depth
-                del self.scopes[scopes:]
-                self.resume(start)
         return statements
-
-    def resume(self, start: int) -> None:
-        """Go on after an error in what began at `start`; at least one token is left behind."""
-        self.recover()
-        if self.index == start and self.kind != EOF:
-            self.advance()
 
     def statement_or_declaration(self) -> ast.Statement:
         """What may stand in a block."""
@@ -139,18 +128,19 @@ class StatementRules(ExpressionRules):
         self.nest()
         self.scopes.append({})
         members: list[ast.Declaration] = []
-        while self.kind not in {"}", EOF}:
-            annotations = self.annotations()
-            first = self.token
-            written = self.type_ref()
-            if self.kind == "(":
-                members.append(self.instantiation(annotations, first, written))
-            else:
-                members.append(self.function(annotations, first, written))
+        self.each(lambda: members.append(self._member()))
         self.expect("}", "the members of the instance")
         self.scopes.pop()
         self.depth -= 1
         return members
+
+    def _member(self) -> ast.Declaration:
+        annotations = self.annotations()
+        first = self.token
+        written = self.type_ref()
+        if self.kind == "(":
+            return self.instantiation(annotations, first, written)
+        return self.function(annotations, first, written)
 
     def function(
         self,
@@ -287,29 +277,27 @@ class StatementRules(ExpressionRules):
         self.expect(")", "the subject of the switch")
         self.expect("{", "the subject of the switch")
         cases: list[ast.SwitchCase] = []
-        while self.kind not in {"}", EOF}:
-            begin = self.token
-            label: ast.Expression
-            if self.kind == "default":
-                label = ast.DefaultKeyset(self.advance().span)
-            elif self.kind == "{":
-                raise self.failure("expected a label", "write: label: { … }")
-            elif self.kind == ID and self.peek() == ":":
-                # An action's name: not a type even if a type bears it.
-                label = ast.Name(begin.span, self.advance().text)
-            else:
-                label = self.expression()
-            self.expect(":", "the label")
-            body = self.block([], "the label") if self.kind == "{" else None
-            if body is None and self.kind not in {"}", "default", ID, INT, "(", "true", "false", "."}:
-                self._check_case_body()
-            cases.append(ast.SwitchCase(self.span_from(begin), label, body))
+        self.each(lambda: cases.append(self._switch_case()))
         self.expect("}", "the cases of the switch")
         return ast.Switch(self.span_from(first), subject, cases)
 
-    def _check_case_body(self) -> None:
-        if self.kind in {"if", "return", "exit", "switch", "for", "break", "continue", ";"}:
+    def _switch_case(self) -> ast.SwitchCase:
+        first = self.token
+        label: ast.Expression
+        if self.kind == "default":
+            label = ast.DefaultKeyset(self.advance().span)
+        elif self.kind == "{":
+            raise self.failure("expected a label", "write: label: { … }")
+        elif self.kind == ID and self.peek() == ":":
+            # An action's name: not a type even if a type bears it.
+            label = ast.Name(first.span, self.advance().text)
+        else:
+            label = self.expression()
+        self.expect(":", "the label")
+        if self.kind in _STATEMENT_STARTS or (self.kind in NAMES and self.peek() in ASSIGNMENTS | {"("}):
             raise self.failure("expected '{' after the label", "the body of a case is a block: label: { … }")
+        body = self.block([], "the label") if self.kind == "{" else None
+        return ast.SwitchCase(self.span_from(first), label, body)
 
     def _for(self, annotations: list[ast.Annotation]) -> ast.Statement:
         first = self.advance()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from p4cats.compiler.parse import ast
-from p4cats.compiler.parse.cursor import SyntaxProblem
-from p4cats.compiler.parse.lexer import EOF, INT, PRAGMA
+from p4cats.compiler.parse.lexer import INT, PRAGMA
 from p4cats.compiler.parse.statements import StatementRules
 
 
@@ -18,14 +17,7 @@ class TableRules(StatementRules):
         self.expect("{", "the name of the table")
         node = ast.Table(first.span, annotations, name.text, name.span, [], [], None, False, [])
         seen: set[str] = set()
-        while self.kind not in {"}", EOF}:
-            start = self.index
-            try:
-                self._property(node, seen)
-            except SyntaxProblem as problem:
-                self.report(problem)
-                self.depth = 0
-                self.resume(start)
+        self.each(lambda: self._property(node, seen))
         self.expect("}", "the properties of the table")
         self.declare(name.text)
         node.span = self.span_from(first)
@@ -46,24 +38,19 @@ class TableRules(StatementRules):
             case "key":
                 node.has_key_property = True
                 self.expect("{", "'key ='")
-                while self.kind not in {"}", EOF}:
-                    node.keys.append(self._key())
+                self.each(lambda: node.keys.append(self._key()))
                 self.expect("}", "the keys")
                 self.accept(";")
             case "actions":
                 self.expect("{", "'actions ='")
-                while self.kind not in {"}", EOF}:
-                    reference = self._action_reference(self.annotations())
-                    self.semicolon("the action")
-                    node.actions.append(reference)
+                self.each(lambda: node.actions.append(self._listed_action()))
                 self.expect("}", "the actions")
                 self.accept(";")
             case "entries":
                 node.entries_const = const
-                node.entries = []
+                entries = node.entries = []
                 self.expect("{", "'entries ='")
-                while self.kind not in {"}", EOF}:
-                    node.entries.append(self._entry())
+                self.each(lambda: entries.append(self._entry()))
                 self.expect("}", "the entries")
                 self.accept(";")
             case _:
@@ -81,6 +68,11 @@ class TableRules(StatementRules):
         annotations = self.annotations()
         self.semicolon("the key")
         return ast.KeyElement(self.span_from(first), expression, kind.text, annotations)
+
+    def _listed_action(self) -> ast.ActionReference:
+        reference = self._action_reference(self.annotations())
+        self.semicolon("the action")
+        return reference
 
     def _action_reference(self, annotations: list[ast.Annotation]) -> ast.ActionReference:
         first = self.token
