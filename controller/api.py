@@ -1,0 +1,234 @@
+"""The controller's API: HTTP on a Unix socket that only its owner may open.
+
+Answers are the views of `views`; a mistake is answered by `{"error": "one sentence"}` and 4xx.
+Who can open the socket may do everything: there is no other authentication.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket as sockets
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from p4cats import protocol
+from p4cats.controller.controller import Controller
+from p4cats.controller.desired import Availability, Policy
+from p4cats.controller.errors import RequestRefused, SocketInUse
+from p4cats.controller.flows import PROTOCOLS, Flow
+from p4cats.controller.metrics import Report
+from p4cats.controller.overview import Overview
+from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView
+
+_U16, _U32 = (1 << 16) - 1, (1 << 32) - 1
+Score = Annotated[int, Field(ge=0, le=10)]
+Weight = Annotated[int, Field(ge=0, le=255)]
+InstanceId = Annotated[int, Field(ge=1, lt=protocol.INSTANCES)]
+Count = Annotated[int, Field(ge=0, le=_U32)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ServiceChange(_Body):
+    """What PATCH /services/NAME changes; `weights` (by instance) matter to `static`."""
+
+    policy: Policy | None = None
+    compute_weight: Weight | None = None
+    network_weight: Weight | None = None
+    weights: dict[InstanceId, Annotated[int, Field(ge=0, le=_U16)]] = {}
+
+
+class InstanceChange(_Body):
+    """What PATCH /instances/ID changes."""
+
+    state: Availability | None = None
+    weight: Annotated[int, Field(ge=0, le=_U16)] | None = None
+    segments: dict[str, str | None] = {}
+    """Ingress switch to the switch by way of which it reaches the instance; null: the shortest way."""
+
+
+class DelayChange(_Body):
+    """A measured one-way delay between two switches; null: what the topology says."""
+
+    delay_us: Count | None
+
+
+class Metrics(BaseModel):
+    """What an agent reports of one instance; units in the names, scores 0 to 10 (higher is better)."""
+
+    model_config = ConfigDict(extra="ignore")  # facts R8: metrics not understood are ignored
+
+    instance: InstanceId
+    wait_us: Count
+    in_flight: Count = 0
+    run_queue_us: Count = 0
+    power_mw: Count = 0
+    scores: dict[str, Score] = {}
+    seq: Count = 0
+
+
+class Reports(_Body):
+    """The body of POST /metrics."""
+
+    instances: list[Metrics]
+
+
+def build(controller: Controller) -> FastAPI:
+    """Return the application that serves a controller."""
+    app = FastAPI(title="p4cats controller", docs_url=None, redoc_url=None)
+    overview = Overview(controller)
+
+    @app.exception_handler(RequestRefused)
+    async def _refused(_request: Request, error: RequestRefused) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, status_code=error.status)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"error": "; ".join(_sentences(error))}, status_code=422)
+
+    @app.get("/status", response_model=None)
+    async def _status() -> StatusView:
+        return overview.status()
+
+    @app.get("/services", response_model=None)
+    async def _services() -> list[ServiceView]:
+        return overview.services()
+
+    @app.get("/instances", response_model=None)
+    async def _instances() -> list[InstanceView]:
+        return await overview.instances()
+
+    @app.patch("/services/{name}", response_model=None)
+    async def _set_service(name: str, change: ServiceChange) -> dict[str, Any]:
+        for instance in change.weights:
+            if controller.metrics.services.get(instance) != name:
+                raise RequestRefused(400, f"instance {instance} is not of service {name}")
+        controller.set_service(name, change.policy, change.compute_weight, change.network_weight)
+        for instance, weight in change.weights.items():
+            controller.set_instance(instance, weight=weight)
+        return {"service": name}
+
+    @app.patch("/instances/{instance}", response_model=None)
+    async def _set_instance(instance: int, change: InstanceChange) -> dict[str, Any]:
+        for ingress, segment in change.segments.items():
+            if ingress not in controller.plan.switches:
+                raise RequestRefused(404, f"no switch {ingress} here")
+            controller.set_segment(ingress, instance, segment)
+        controller.set_instance(instance, change.state, change.weight)
+        return {"instance": instance}
+
+    @app.put("/delays/{source}/{destination}", response_model=None)
+    async def _set_delay(source: str, destination: str, change: DelayChange) -> dict[str, Any]:
+        for name in (source, destination):
+            if name not in controller.plan.switches:
+                raise RequestRefused(404, f"no switch {name} here")
+        controller.set_delay(source, destination, change.delay_us)
+        return {"source": source, "destination": destination}
+
+    @app.post("/metrics", response_model=None)
+    async def _metrics(reports: Reports) -> dict[str, int]:
+        found = [Report(**item.model_dump()) for item in reports.instances]
+        return {"taken": controller.report(found)}
+
+    @app.post("/converged", response_model=None)
+    async def _converged(timeout_s: Annotated[float, Query(gt=0, le=600)] = 30.0) -> dict[str, bool]:
+        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(controller.converged(), timeout_s)
+        return {"converged": controller.is_converged}
+
+    @app.get("/explain", response_model=None)
+    async def _explain(
+        src: IPv6Address,
+        dst: IPv6Address,
+        protocol: str = "tcp",
+        sport: Annotated[int, Query(ge=0, le=_U16)] = 0,
+        dport: Annotated[int, Query(ge=0, le=_U16)] = 0,
+    ) -> ExplainView:
+        number = PROTOCOLS.get(protocol.lower(), int(protocol) if protocol.isdigit() else -1)
+        if not 0 <= number <= 255:
+            raise RequestRefused(400, f"protocol: {protocol} is not one of {', '.join(PROTOCOLS)}, 0 to 255")
+        return await overview.explain(Flow(src, dst, number, sport, dport))
+
+    return app
+
+
+def _sentences(error: RequestValidationError) -> Iterator[str]:
+    """Say what is wrong with a request, one phrase a field."""
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"][1:])
+        given = item.get("input")
+        shown = f" (got {given})" if isinstance(given, (str, int, float)) else ""
+        yield f"{where or item['loc'][0]}: {item['msg'][0].lower()}{item['msg'][1:]}{shown}"
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the program it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve(controller: Controller, path: Path) -> AsyncIterator[None]:
+    """Serve a controller's API on a Unix socket while the context lasts; the file goes with it."""
+    listener = _listen(path)
+    inode = path.stat().st_ino
+    config = uvicorn.Config(
+        build(controller), log_level="warning", log_config=None, lifespan="off", access_log=False,
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        if task.done():
+            task.result()
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)
+        listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == inode:
+                path.unlink()
+
+
+def _listen(path: Path) -> sockets.socket:
+    """Return a socket that listens on a path, mode 0600; takes a dead controller's file away."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_socket():
+        with sockets.socket(sockets.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                path.unlink()
+            else:
+                raise SocketInUse(f"{path}: a controller answers there already; stop it first")
+    listener = sockets.socket(sockets.AF_UNIX)
+    try:
+        # The mode is that of the file from its first moment: nobody gets in before a chmod.
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen(64)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise SocketInUse(f"{path}: {error.strerror}; choose another path for the socket") from None
+    return listener

@@ -1,0 +1,244 @@
+"""The CATS control plane of one network: C-SMA, C-NMA, C-PS and C-TC in one process (RFC 10053, 5.3).
+
+Centralised model: state comes in (operator, agents, switches), desired entries go out. `Controller`
+holds the state and runs the loop; what to write is decided in `desired`, how in `switches`.
+
+    controller = Controller(topology, plan, {"access1": "127.0.0.1:9559", ...},
+                            {"edge": PipelineFiles(p4info, blob), "transit": ...}, socket)
+    task = asyncio.create_task(controller.run())
+    await controller.converged()
+
+All methods are called from the thread of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+
+from finsy import P4PacketIn
+
+from p4cats.controller import entries as tables
+from p4cats.controller.desired import AVAILABILITIES, Availability, Desired, Policy, ServiceSettings, State
+from p4cats.controller.errors import PipelineMissing, RequestRefused
+from p4cats.controller.exceptions import PacketOut, Responder
+from p4cats.controller.metrics import MetricStore, Report, Timing
+from p4cats.controller.switches import PipelineFiles, SwitchSession
+from p4cats.topologies.addressing import Plan
+from p4cats.topologies.schema import Instance, Topology
+
+logger = logging.getLogger(__name__)
+
+WRITE_INTERVAL_S = 0.2
+"""Desired entries are computed anew at most that often (RFC 10053, 6: guards against churn)."""
+TICK_S = 0.1
+"""How often silence of instances is looked for."""
+PACKETS_WAITING = 256
+
+
+class Controller:
+    """The control plane of a topology whose switches serve P4Runtime at `addresses`."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        plan: Plan,
+        addresses: Mapping[str, str],
+        pipelines: Mapping[str, PipelineFiles],
+        socket: Path | None = None,
+        *,
+        timing: Timing | None = None,
+    ):
+        """`pipelines` has compiled programs by role (`edge`, `transit`) or by a switch's `program`."""
+        self.topology, self.plan, self.socket = topology, plan, socket
+        self.desired = Desired(topology, plan)
+        self.metrics = MetricStore({item.id: item.service for item in topology.instances}, timing)
+        self.responder = Responder(topology, plan)
+        self.started_s = time.monotonic()
+        self.converge_s: float | None = None
+        self._services: dict[str, ServiceSettings] = {}
+        self._availability: dict[int, Availability] = {}
+        self._weights: dict[int, int] = {}
+        self._delays: dict[tuple[str, str], int] = {}
+        self._segments: dict[tuple[str, int], str] = {}
+        self._changed = asyncio.Event()
+        self._converged = asyncio.Event()
+        self._untold = True
+        self._outgoing: asyncio.Queue[PacketOut] = asyncio.Queue(PACKETS_WAITING)
+        self.sessions = {name: self._new_session(name, addresses[name], pipelines) for name in plan.switches}
+
+    def _new_session(self, name: str, address: str, files: Mapping[str, PipelineFiles]) -> SwitchSession:
+        switch = self.topology.switches[name]
+        found = files.get(switch.program or switch.role)
+        if found is None:
+            raise PipelineMissing(f"switch {name}: no compiled program {switch.program or switch.role}")
+        owned = tables.EDGE_TABLES if switch.role == "edge" else tables.TRANSIT_TABLES
+        return SwitchSession(
+            name, address, self.plan.switches[name].device_id, found, owned,
+            on_change=self._look, on_packet=self._handle_packet,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Control the network until cancelled; SocketInUse if another controller has the socket."""
+        self.started_s = time.monotonic()
+        self.converge_s = None
+        async with self._api():
+            jobs = [session.run() for session in self.sessions.values()]
+            tasks = [asyncio.create_task(job) for job in (*jobs, self._steer(), self._send_packets())]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def is_converged(self) -> bool:
+        """True while every switch holds what the present state asks for."""
+        return not self._untold and all(session.synced for session in self.sessions.values())
+
+    async def converged(self) -> None:
+        """Wait until every switch holds what the present state asks for."""
+        await self._converged.wait()
+
+    def state(self, now_s: float | None = None) -> State:
+        """Return the state that entries follow from: the operator's will and the metrics."""
+        view = self.metrics.view(time.monotonic() if now_s is None else now_s)
+        availability = dict(self._availability)
+        for instance, silent in view.silent.items():
+            worse = max(silent, availability.get(instance, "up"), key=AVAILABILITIES.index)
+            availability[instance] = worse
+        return State(
+            dict(self._services), availability, dict(self._weights), view.waits,
+            dict(self._delays), dict(self._segments),
+        )  # fmt: skip
+
+    def report(self, reports: Iterable[Report]) -> int:
+        """Take metrics of instances in (C-SMA); return how many were news."""
+        taken = self.metrics.add(reports, time.monotonic())
+        if taken:
+            self._changed.set()
+        return taken
+
+    def set_service(
+        self,
+        name: str,
+        policy: Policy | None = None,
+        compute_weight: int | None = None,
+        network_weight: int | None = None,
+    ) -> None:
+        """Change how the instances of a service are chosen; flows that are placed stay."""
+        if name not in self.topology.services:
+            known = ", ".join(self.topology.services)
+            raise RequestRefused(404, f"no service {name} here; there are: {known}")
+        old = self.desired.settings(self.state(), name)
+        self._services[name] = ServiceSettings(
+            policy or old.policy,
+            old.compute_weight if compute_weight is None else compute_weight,
+            old.network_weight if network_weight is None else network_weight,
+        )
+        self._touch()
+
+    def set_instance(
+        self, instance: int, state: Availability | None = None, weight: int | None = None
+    ) -> None:
+        """Change the availability or the weight (for `static`) of an instance."""
+        self._instance(instance)
+        if state is not None:
+            self._availability[instance] = state
+        if weight is not None:
+            self._weights[instance] = weight
+        self._touch()
+
+    def operator_state(self, instance: int) -> Availability:
+        """Return the availability that the operator asked for."""
+        return self._availability.get(instance, "up")
+
+    def set_delay(self, source: str, destination: str, delay_us: int | None) -> None:
+        """Set the measured one-way delay between two switches (C-NMA), None: the plan's."""
+        if delay_us is None:
+            self._delays.pop((source, destination), None)
+        else:
+            self._delays[source, destination] = delay_us
+        self._touch()
+
+    def set_segment(self, ingress: str, instance: int, segment: str | None) -> None:
+        """Let an ingress switch reach an instance by way of another switch, None: the shortest way."""
+        ends = ingress, self.topology.site_of(self._instance(instance))
+        if segment is None:
+            self._segments.pop((ingress, instance), None)
+        elif segment not in self.plan.switches or segment in ends:
+            raise RequestRefused(400, f"{segment} is no switch between {ends[0]} and {ends[1]}")
+        else:
+            self._segments[ingress, instance] = segment
+        self._touch()
+
+    def _instance(self, number: int) -> Instance:
+        for item in self.topology.instances:
+            if item.id == number:
+                return item
+        known = ", ".join(str(item.id) for item in self.topology.instances)
+        raise RequestRefused(404, f"no instance {number} here; there are: {known}")
+
+    def _touch(self) -> None:
+        """Note a change that `converged` is to wait for."""
+        self._untold = True
+        self._changed.set()
+        self._converged.clear()
+
+    def _look(self) -> None:
+        """Look whether the network has converged."""
+        if not self.is_converged:
+            self._converged.clear()
+        elif not self._converged.is_set():
+            self._converged.set()
+            if self.converge_s is None:
+                self.converge_s = time.monotonic() - self.started_s
+                logger.info("%s: converged in %.2f s", self.topology.name, self.converge_s)
+
+    async def _steer(self) -> None:
+        """The slow loop: whenever the state has changed, tell the sessions what follows from it."""
+        told: State | None = None
+        while True:
+            self._changed.clear()
+            self._untold = False
+            state = self.state()
+            changed = state != told
+            if changed:
+                told = state
+                for name, wanted in self.desired.entries(state).items():
+                    self.sessions[name].want(wanted)
+            self._look()
+            if changed:
+                await asyncio.sleep(WRITE_INTERVAL_S)
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), TICK_S)
+
+    def _handle_packet(self, switch: str, packet: P4PacketIn) -> None:
+        try:
+            port, reason, mtu = (int(packet[name]) for name in ("ingress_port", "reason", "mtu"))
+        except KeyError as error:
+            logger.debug("switch %s: packet without %s", switch, error)
+            return
+        for out in self.responder.respond(switch, port, reason, mtu, packet.payload):
+            with contextlib.suppress(asyncio.QueueFull):
+                self._outgoing.put_nowait(out)
+
+    async def _send_packets(self) -> None:
+        while True:
+            out = await self._outgoing.get()
+            await self.sessions[out.switch].send_packet(out.egress_port, out.frame)
+
+    @contextlib.asynccontextmanager
+    async def _api(self) -> AsyncIterator[None]:
+        if self.socket is None:
+            yield
+            return
+        from p4cats.controller import api  # noqa: PLC0415 - takes a third of a second to load
+
+        async with api.serve(self, self.socket):
+            yield

@@ -1,0 +1,232 @@
+"""What every switch should hold: the decisions of the C-PS and C-TC (RFC 10053, 3.4 and 4.4), pure.
+
+`desired` maps a topology, its addressing plan and the run-time state to the complete set of table
+entries of every switch. The same input gives the same entries, so that a restarted controller
+finds nothing to change. It does not talk to switches, and it does not choose instances: the data
+plane does that, among the candidates given here.
+
+    routes       locators of the other switches, prefixes of all hosts. Service addresses are anycast
+                 and never routed: requests are steered, by SID.
+    local_sids   End of the switch; End.DX6 of every attached instance, whatever its state: packets
+                 under way to a drained instance still arrive, and no order among switches is needed.
+    candidates   an instance has the slot of its place in the service (a service takes no more
+                 instances than there are slots): it keeps it when others come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Network
+from itertools import pairwise
+from typing import Literal, get_args
+
+from p4cats import protocol
+from p4cats.controller import entries as tables
+from p4cats.controller.entries import Entry, by_key, entry
+from p4cats.topologies.addressing import GATEWAY, HostPlan, Plan, SwitchPlan
+from p4cats.topologies.schema import Instance, Topology
+
+Availability = Literal["up", "drained", "down"]
+"""up: takes new flows; drained: keeps the flows it has; down: loses them."""
+AVAILABILITIES: tuple[Availability, ...] = get_args(Availability)
+
+Policy = Literal["static", "hash", "least", "nearest"]
+
+MAX_24 = (1 << 24) - 1
+"""Microseconds that the data plane can weigh (16.8 s): waits, steps and delays are cut to it."""
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """How the instances of a service are chosen (set by the operator, 5.1 of RFC 10053)."""
+
+    policy: Policy
+    compute_weight: int
+    network_weight: int
+
+
+@dataclass(frozen=True)
+class State:
+    """What may change while the network runs; what is missing is as the topology says."""
+
+    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    availability: Mapping[int, Availability] = field(default_factory=dict)
+    weights: Mapping[int, int] = field(default_factory=dict)
+    """Weight of an instance under `static`; 0 takes no new flow."""
+    waits: Mapping[int, int] = field(default_factory=dict)
+    """Expected wait of an instance in microseconds, from the C-SMA."""
+    delays: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Delay (microseconds, one way) from one switch to another, from the C-NMA."""
+    segments: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """Switch by way of which an ingress switch reaches an instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One instance that an ingress switch may choose for new flows of a service."""
+
+    slot: int
+    instance: int
+    weight: int
+    path_delay_us: int
+    wait_us: int
+    """Expected wait while the switch knows no fresh one from packets."""
+    wait_step_us: int
+    """By how much one more request lengthens the wait."""
+
+
+def default_wait_us(instance: Instance) -> int:
+    """Return the wait assumed of an instance that has never reported: one service time."""
+    return min(instance.service_time.mean_us, MAX_24)
+
+
+class Desired:
+    """The desired entries of a topology's switches, for any state."""
+
+    def __init__(self, topology: Topology, plan: Plan):
+        self.topology = topology
+        self.plan = plan
+        self.service_ids = {name: number for number, name in enumerate(topology.services, 1)}
+        self._routes = {name: tuple(self._route_entries(name)) for name in plan.switches}
+
+    def entries(self, state: State) -> dict[str, dict[tables.Key, Entry]]:
+        """Return the entries of every switch, by key."""
+        return {name: by_key(self._switch_entries(name, state)) for name in self.plan.switches}
+
+    def settings(self, state: State, service: str) -> ServiceSettings:
+        """Return the settings of a service now."""
+        spec = self.topology.services[service]
+        default = ServiceSettings(spec.policy, spec.compute_weight, spec.network_weight)
+        return state.services.get(service, default)
+
+    def weight(self, state: State, instance: Instance) -> int:
+        """Return the weight of an instance under `static` now."""
+        return state.weights.get(instance.id, instance.weight)
+
+    def wait_us(self, state: State, instance: Instance) -> int:
+        """Return the wait that the controller assumes of an instance."""
+        return min(state.waits.get(instance.id, default_wait_us(instance)), MAX_24)
+
+    def delay_us(self, state: State, ingress: str, instance: Instance) -> int:
+        """Return the one-way delay from an ingress switch to an instance, by way of its segment if any."""
+        stops = [ingress, self.topology.site_of(instance)]
+        via = state.segments.get((ingress, instance.id))
+        if via:
+            stops.insert(1, via)
+        delay = sum(state.delays.get(leg, self.plan.path(*leg).delay_us) for leg in pairwise(stops))
+        return min(delay + self.topology.hosts[instance.host].delay_us, MAX_24)
+
+    def candidates(self, state: State, ingress: str, service: str) -> tuple[Candidate, ...]:
+        """Return the instances that an ingress switch may choose for new flows of a service."""
+        return tuple(
+            Candidate(
+                slot,
+                item.id,
+                self.weight(state, item),
+                self.delay_us(state, ingress, item),
+                self.wait_us(state, item),
+                min(item.service_time.mean_us // item.workers, MAX_24),
+            )
+            for slot, item in enumerate(self.topology.instances_of(service))
+            if state.availability.get(item.id, "up") == "up"
+        )
+
+    def prefix(self, host: HostPlan) -> IPv6Network:
+        """Return what is routed to a host: its /64, or its address alone if the /64 has others in it."""
+        others = {other.address for other in self.plan.hosts.values() if other.name != host.name}
+        others |= {service.address for service in self.topology.services.values()}
+        shared = any(address in host.prefix for address in others)
+        return IPv6Network((host.address, 128)) if shared else host.prefix
+
+    def _switch_entries(self, name: str, state: State) -> Iterator[Entry]:
+        yield from self._routes[name]
+        if self.plan.switches[name].role == "edge":
+            yield from self._service_entries(name, state)
+            yield from self._instance_entries(name, state)
+
+    def _route_entries(self, name: str) -> Iterator[Entry]:
+        """Yield what follows from the topology alone."""
+        switch = self.plan.switches[name]
+        for other in self.plan.switches.values():
+            if other.name != name:
+                yield self._forward(switch, other.name, other.locator)
+        for host in self.plan.hosts.values():
+            if host.switch == name:
+                port = switch.ports[host.port]
+                yield entry(
+                    tables.ROUTES, {"destination": self.prefix(host)}, "deliver",
+                    port=port.number, source=port.mac, neighbor=host.mac, mtu=port.mtu,
+                )  # fmt: skip
+            else:
+                yield self._forward(switch, host.switch, self.prefix(host))
+        yield entry(tables.LOCAL_SIDS, {"sid": switch.end_sid}, "end")
+        if switch.role == "edge":
+            yield from self._attachment_entries(switch)
+
+    def _attachment_entries(self, switch: SwitchPlan) -> Iterator[Entry]:
+        for port in switch.ports.values():
+            if port.peer.is_host:
+                match = {"port": port.number, "target": GATEWAY}
+                yield entry(tables.ADDRESSES, match, "advertise", mac=port.mac)
+        for item in self.topology.sites.get(switch.name, ()):
+            sid = {"sid": self.plan.dx6_sid(item)}
+            yield entry(tables.LOCAL_SIDS, sid, "end_dx6", **self._adjacency(switch, item))
+        yield entry(tables.SERVICES, {"address": switch.router_address}, "own_address")
+
+    def _forward(self, switch: SwitchPlan, destination: str, prefix: IPv6Network) -> Entry:
+        port = switch.ports[self.plan.path(switch.name, destination).port]
+        return entry(
+            tables.ROUTES, {"destination": prefix}, "forward",
+            port=port.number, source=port.mac, neighbor=port.peer.mac, mtu=port.mtu,
+        )  # fmt: skip
+
+    def _adjacency(self, switch: SwitchPlan, instance: Instance) -> dict[str, object]:
+        port = switch.ports[self.plan.hosts[instance.host].port]
+        return {"port": port.number, "source": port.mac, "neighbor": port.peer.mac}
+
+    def _service_entries(self, ingress: str, state: State) -> Iterator[Entry]:
+        """Yield classification (C-TC) and candidates (C-PS) of every service."""
+        for name, spec in self.topology.services.items():
+            number = self.service_ids[name]
+            found = self.candidates(state, ingress, name)
+            for item in found:
+                table = tables.SLOTS[item.slot]
+                yield entry(
+                    table, {"service_id": number}, table.replace("candidates", "consider"),
+                    instance_id=item.instance, static_weight=item.weight, delay_us=item.path_delay_us,
+                    wait_us=item.wait_us, step_us=item.wait_step_us,
+                )  # fmt: skip
+            policy, compute_weight, network_weight = self._cost(state, name)
+            yield entry(
+                tables.SERVICES, {"address": spec.address}, "classify",
+                id=number, policy=policy, compute_weight=compute_weight, network_weight=network_weight,
+                total_weight=sum(item.weight for item in found),
+                load_ttl_us=spec.load_ttl_us, affinity_timeout_us=spec.affinity_timeout_us,
+            )  # fmt: skip
+
+    def _cost(self, state: State, service: str) -> tuple[int, int, int]:
+        """Return policy and weights as the data plane knows them: `nearest` is `least` by delay alone."""
+        settings = self.settings(state, service)
+        if settings.policy == "nearest":
+            return protocol.POLICIES["least"], 0, max(settings.network_weight, 1)
+        return protocol.POLICIES[settings.policy], settings.compute_weight, settings.network_weight
+
+    def _instance_entries(self, ingress: str, state: State) -> Iterator[Entry]:
+        """Yield how to reach every instance that is not down, and that flows may stay with it."""
+        for item in self.topology.instances:
+            if state.availability.get(item.id, "up") != "down":
+                yield entry(tables.LIVING, {"instance": item.id}, "NoAction")
+                yield self._steer(ingress, item, state)
+
+    def _steer(self, ingress: str, instance: Instance, state: State) -> Entry:
+        switch = self.plan.switches[ingress]
+        match = {"instance": instance.id}
+        if self.topology.site_of(instance) == ingress:
+            return entry(tables.INSTANCES, match, "steer_local", **self._adjacency(switch, instance))
+        headend, sid = switch.router_address, self.plan.dx6_sid(instance)
+        via = state.segments.get((ingress, instance.id))
+        if via:
+            segment = self.plan.switches[via].end_sid
+            return entry(tables.INSTANCES, match, "steer_via", headend=headend, via=segment, sid=sid)
+        return entry(tables.INSTANCES, match, "steer", headend=headend, sid=sid)

@@ -1,0 +1,96 @@
+"""Table entries as plain values: what `desired` computes, `difference` compares and `switches` writes.
+
+Independent of P4Runtime messages, so that the decisions can be computed and tested without a
+switch. Names are P4Info aliases (the shortest suffix that is unique in the program), values are
+unsigned integers; a longest-prefix match is a pair of value and prefix length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from p4cats import protocol
+
+Value = int | tuple[int, int]
+Match = tuple[tuple[str, Value], ...]
+Key = tuple[str, Match]
+
+ROUTES = "routes"
+LOCAL_SIDS = "local_sids"
+ADDRESSES = "addresses"
+SERVICES = "services"
+INSTANCES = "instances"
+LIVING = "living"
+SLOTS = tuple(f"c{slot}.candidates" for slot in range(protocol.CANDIDATES))
+"""Tables of the candidates: slot `n` of every service is an entry of `c<n>.candidates`."""
+
+TRANSIT_TABLES = (ROUTES, LOCAL_SIDS)
+EDGE_TABLES = (*TRANSIT_TABLES, ADDRESSES, SERVICES, INSTANCES, LIVING, *SLOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One table entry: key fields and action data, each sorted by name."""
+
+    table: str
+    match: Match
+    action: str
+    args: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What no two entries of a switch share (no table of ours has priorities)."""
+        return self.table, self.match
+
+    def arg(self, name: str) -> int:
+        """Return the action data of that name; KeyError if the action has none."""
+        return dict(self.args)[name]
+
+
+Entries = Mapping[Key, Entry]
+
+
+def plain(value: object) -> Value:
+    """Return the integer, or pair of integers, behind an address, a network or a MAC address."""
+    match value:
+        case int():
+            return value
+        case IPv6Network():
+            return int(value.network_address), value.prefixlen
+        case IPv6Address():
+            return int(value)
+        case str():
+            return mac(value)
+        case (first, int(length)):
+            inner = plain(first)
+            assert isinstance(inner, int)
+            return inner, length
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def mac(text: str) -> int:
+    """Return a MAC address (`02:ca:00:01:00:01`) as an integer."""
+    return int(text.replace(":", ""), 16)
+
+
+def entry(table: str, match: Mapping[str, object], action: str, **args: object) -> Entry:
+    """Return an entry, values in any form that `plain` takes."""
+    keys = tuple(sorted((name, plain(value)) for name, value in match.items()))
+    data: list[tuple[str, int]] = []
+    for name, value in sorted(args.items()):
+        number = plain(value)
+        assert isinstance(number, int)
+        data.append((name, number))
+    return Entry(table, keys, action, tuple(data))
+
+
+def by_key(entries: Iterable[Entry]) -> dict[Key, Entry]:
+    """Return entries by key; two with the same key are a programmer's error."""
+    found: dict[Key, Entry] = {}
+    for item in entries:
+        if item.key in found:
+            raise ValueError(f"two entries for {item.key}: {found[item.key]} and {item}")
+        found[item.key] = item
+    return found

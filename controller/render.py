@@ -1,0 +1,106 @@
+"""Views as tables for the terminal (rich)."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView, SwitchView
+
+_STYLES = {"up": "green", "drained": "yellow", "down": "red"}
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column != "error")
+    return table
+
+
+def milliseconds(value_us: float | None) -> str:
+    """Return microseconds as milliseconds with three digits, `-` if unknown."""
+    if value_us is None:
+        return "-"
+    return f"{value_us / 1000:.3g} ms" if value_us < 1_000_000 else f"{value_us / 1000:.0f} ms"
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def status(view: StatusView) -> RenderableType:
+    """Return the controller and its switches."""
+    converged = "converged" if view["converged"] else "not converged"
+    took = "" if view["converge_s"] is None else f" (first in {view['converge_s']:.2f} s)"
+    head = Text.assemble(
+        (view["network"], "bold"), f": up {view['uptime_s']:.0f} s, ",
+        (converged, "green" if view["converged"] else "yellow"), took,
+    )  # fmt: skip
+    table = _table("switch", "role", "address", "state", "entries", "error", right=("entries",))
+    for switch in view["switches"]:
+        state, style = _state(switch)
+        cells = (switch["name"], switch["role"], switch["address"])
+        table.add_row(*cells, Text(state, style), str(switch["entries"]), Text(switch["error"] or "", "red"))
+    return Group(head, table)
+
+
+def _state(switch: SwitchView) -> tuple[str, str]:
+    if not switch["connected"]:
+        return "unreachable", "red"
+    if not switch["primary"]:
+        return "backup", "yellow"
+    return ("synced", "green") if switch["synced"] else ("syncing", "yellow")
+
+
+def services(views: list[ServiceView]) -> RenderableType:
+    """Return the services."""
+    table = _table("service", "address", "port", "policy", "compute", "network", "instances",
+                   right=("port", "compute", "network", "instances"))  # fmt: skip
+    for view in views:
+        table.add_row(
+            view["name"], view["address"], str(view["port"]), view["policy"], f"x{view['compute_weight']}",
+            f"x{view['network_weight']}", f"{view['available']} of {view['instances']}",
+        )  # fmt: skip
+    return table
+
+
+def instances(views: list[InstanceView]) -> RenderableType:
+    """Return the instances; flows are those placed by all ingress switches together."""
+    table = _table("id", "service", "host", "site", "state", "wait", "in flight", "score", "power", "age",
+                   "flows", right=("id", "wait", "in flight", "score", "power", "age", "flows"))  # fmt: skip
+    for view in views:
+        counted = [i["flows_placed"] for i in view["ingress"].values() if i["flows_placed"] is not None]
+        power, age = view["power_mw"], view["age_ms"]
+        table.add_row(
+            str(view["id"]), view["service"], view["host"], view["site"],
+            Text(view["state"], _STYLES[view["state"]]), milliseconds(view["wait_us"]),
+            f"{_number(view['in_flight'])}/{view['workers']}", _number(view["scores"].get("norm_fi")),
+            "-" if power is None else f"{power / 1000:.1f} W",
+            "-" if age is None else f"{age / 1000:.1f} s", str(sum(counted)) if counted else "-",
+        )  # fmt: skip
+    return table
+
+
+def explain(view: ExplainView) -> RenderableType:
+    """Return why a flow goes where it goes."""
+    path = " → ".join(view["path"]) or "nowhere"
+    lines: list[RenderableType] = [
+        Text(view["flow"], "bold"),
+        Text.assemble(("path    ", "dim"), path),
+        Text.assemble(("because ", "dim"), view["reason"]),
+    ]
+    if view["service"] is not None:
+        lines.append(Text.assemble(("service ", "dim"), f"{view['service']}, policy {view['policy']}"))
+        table = _table("", "instance", "site", "delay", "wait", "learned", "weight", "cost",
+                       right=("delay", "wait", "learned", "weight", "cost"))  # fmt: skip
+        for item in view["candidates"]:
+            chosen = item["instance"] == view["choice"]
+            table.add_row(
+                "▶" if chosen else "", f"{item['instance']} {item['host']}", item["site"],
+                milliseconds(item["path_delay_us"]), milliseconds(item["wait_us"]),
+                milliseconds(item["learned_wait_us"]), str(item["weight"]), str(item["cost"]),
+                style="green" if chosen else "",
+            )  # fmt: skip
+        lines.append(table)
+    return Group(*lines)

@@ -1,0 +1,123 @@
+"""What the controller tells: the JSON of its API, typed. No imports, so that clients start at once."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class SwitchView(TypedDict):
+    """One switch."""
+
+    name: str
+    role: str
+    address: str
+    device_id: int
+    connected: bool
+    primary: bool
+    synced: bool
+    """The switch holds what it should."""
+    entries: int
+    updates_written: int
+    errors_sent: int
+    """ICMPv6 errors that the controller has written for the switch."""
+    pipeline: str
+    """Cookie of the program."""
+    since_s: float
+    """How long it has been (dis)connected."""
+    error: str | None
+
+
+class StatusView(TypedDict):
+    """The controller and its switches."""
+
+    network: str
+    version: str
+    uptime_s: float
+    converged: bool
+    converge_s: float | None
+    """From the controller's start to the first time that all switches held what they should."""
+    switches: list[SwitchView]
+
+
+class ServiceView(TypedDict):
+    """One service."""
+
+    name: str
+    id: int
+    address: str
+    port: int
+    policy: str
+    compute_weight: int
+    network_weight: int
+    affinity_timeout_ms: float
+    load_ttl_ms: float
+    instances: int
+    available: int
+    """Instances that take new flows."""
+
+
+class CandidateView(TypedDict):
+    """An instance as an ingress switch sees it; times in microseconds."""
+
+    instance: int
+    host: str
+    site: str
+    weight: int
+    path_delay_us: int
+    wait_us: int
+    """What the controller assumes (the slow loop)."""
+    learned_wait_us: int | None
+    """What the switch last learned from packets, None if it never did or cannot tell."""
+    cost: int
+    """By the learned wait if there is one."""
+
+
+class InstanceView(TypedDict):
+    """One instance."""
+
+    id: int
+    service: str
+    host: str
+    site: str
+    sid: str
+    state: str
+    """up, drained or down: the worse of what the operator set and what silence says."""
+    operator_state: str
+    weight: int
+    workers: int
+    wait_us: int
+    """What the switches assume while they know no fresh load from packets."""
+    age_ms: float | None
+    """Age of the last report."""
+    in_flight: int | None
+    reported_wait_us: int | None
+    run_queue_us: int | None
+    power_mw: int | None
+    scores: dict[str, int]
+    ingress: dict[str, IngressView]
+
+
+class IngressView(TypedDict):
+    """An instance at one ingress switch."""
+
+    candidate: bool
+    path_delay_us: int
+    flows_placed: int | None
+    packets_steered: int | None
+    """Counters of the switch, None if it cannot tell."""
+
+
+class ExplainView(TypedDict):
+    """Why a flow goes where it goes."""
+
+    flow: str
+    ingress: str | None
+    service: str | None
+    policy: str | None
+    candidates: list[CandidateView]
+    placed: int | None
+    """Instance that the switch keeps the flow with (affinity)."""
+    choice: int | None
+    """Instance that a packet of the flow would go to now."""
+    path: list[str]
+    reason: str
