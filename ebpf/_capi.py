@@ -18,6 +18,8 @@ P = c_void_p
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     # name: (result, arguments...)
     "libbpf_num_possible_cpus": (c_int,),
+    "libbpf_version_string": (c_char_p,),
+    "libbpf_probe_bpf_prog_type": (c_int, c_int, P),
     "bpf_object__open": (P, c_char_p),
     "bpf_object__load": (c_int, P),
     "bpf_object__close": (None, P),

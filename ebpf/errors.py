@@ -1,9 +1,9 @@
 """What can go wrong with the host hooks.
 
     EbpfError
-    ├── MissingError   the machine lacks something; the message says what to do
+    ├── MissingError   (LookupError) the machine lacks something; the message says what to do
     ├── BuildError     clang or bcc refused the C source
-    ├── LibbpfError    the kernel or libbpf refused an operation (errno)
+    ├── LibbpfError    (OSError) the kernel or libbpf refused an operation; has errno
     │   └── VerifierError  a program was refused, with the verifier's last lines
     └── ConfigError    the agent's configuration is wrong
 
@@ -18,7 +18,7 @@ class EbpfError(Exception):
     """Base of all errors of this package."""
 
 
-class MissingError(EbpfError):
+class MissingError(EbpfError, LookupError):
     """The machine lacks a privilege, a tool or a kernel feature."""
 
 
@@ -30,13 +30,13 @@ class ConfigError(EbpfError):
     """The configuration cannot be used."""
 
 
-class LibbpfError(EbpfError):
+class LibbpfError(EbpfError, OSError):
     """An operation was refused; `errno` says why."""
 
     def __init__(self, what: str, errno: int, detail: str = "") -> None:
-        self.errno = errno
         reason = os.strerror(errno) if errno else "unknown reason"
         super().__init__(f"{what}: {reason}" + (f"\n{detail}" if detail else ""))
+        self.errno = errno
 
 
 class VerifierError(LibbpfError):

@@ -24,10 +24,23 @@ from typing import Any
 
 from p4cats.ebpf import _capi
 from p4cats.ebpf._mapapi import Map
-from p4cats.ebpf.btf import Btf, Layout
-from p4cats.ebpf.errors import LibbpfError, VerifierError
+from p4cats.ebpf.btf import Btf
+from p4cats.ebpf.errors import LibbpfError, MissingError, VerifierError
 
-__all__ = ["Btf", "Layout", "Link", "Map", "Object", "Program", "TcHook", "TestRun", "XdpHook"]
+__all__ = [
+    "Btf",
+    "Layout",
+    "Link",
+    "Map",
+    "Object",
+    "Program",
+    "ProgramInfo",
+    "TcHook",
+    "TestRun",
+    "XdpHook",
+    "probe_bpf",
+    "version",
+]
 
 
 @dataclass(frozen=True)
@@ -297,6 +310,30 @@ class XdpHook:
         error = _capi.lib().bpf_xdp_detach(self.ifindex, self._flags, None)
         if error not in (0, -errno.ENODEV):
             raise LibbpfError(f"detach XDP from interface {self.ifindex}", -error)
+
+
+_PROGRAM_TYPES = {"tc": 3, "tracepoint": 5, "XDP": 6}  # BPF_PROG_TYPE_*
+
+
+def version() -> str:
+    """Return libbpf's version; raise MissingError when it is not installed or too old."""
+    said: bytes = _capi.lib().libbpf_version_string()
+    return said.decode().removeprefix("v")
+
+
+def probe_bpf() -> str:
+    """Load an empty program of each kind we use; return which load, raise MissingError if one does not."""
+    lib = _capi.lib()
+    _capi.listen(lib)
+    refused = [
+        name for name, kind in _PROGRAM_TYPES.items() if lib.libbpf_probe_bpf_prog_type(kind, None) != 1
+    ]
+    if refused:
+        raise MissingError(
+            f"this kernel, or this user, loads no {', '.join(refused)} programs: root and"
+            " CONFIG_BPF_SYSCALL=y are needed, in a container also --privileged"
+        )
+    return f"{', '.join(_PROGRAM_TYPES)} programs load"
 
 
 def _each(step: Any, pointer: int) -> Iterator[int]:

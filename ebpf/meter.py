@@ -37,7 +37,6 @@ class Metrics:
             "power_mw": self.power_mw,
             "scores": self.scores.as_dict(),
             "seq": self.seq,
-            "service_time_us": self.service_time_us,
         }
 
 

@@ -102,11 +102,12 @@ def share(loaded: Object, pin_dir: Path) -> None:
 
 
 def unpin(pin_dir: Path) -> None:
-    """Remove our pins, and the directory when it is empty then."""
+    """Remove our pins, and the directories above that are empty then."""
     for name in SHARED_MAPS:
         (pin_dir / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        pin_dir.rmdir()
+    with contextlib.suppress(OSError):  # not empty, or where the file system is mounted
+        for directory in (pin_dir, *pin_dir.parents):
+            directory.rmdir()
 
 
 def detach(attachment: Attachment) -> None:

@@ -55,7 +55,7 @@ def config(hosts: Hosts, tmp_path: Path) -> dict[str, Any]:
         ],
         "stale_after_ms": 600_000,
         "power": "model",
-        "pin_dir": f"/sys/fs/bpf/p4cats-test-{os.getpid()}",
+        "pin_dir": f"/sys/fs/bpf/p4cats-test-{os.getpid()}/agent",
         "run_dir": str(tmp_path / "run"),
     }
 

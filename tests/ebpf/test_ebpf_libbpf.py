@@ -12,7 +12,7 @@ from ebpf_hosts import Hosts
 
 from p4cats.ebpf import build, netns, system
 from p4cats.ebpf.errors import BuildError, LibbpfError, VerifierError
-from p4cats.ebpf.libbpf import Btf, Map, Object, TcHook, XdpHook
+from p4cats.ebpf.libbpf import Btf, Map, Object, TcHook, XdpHook, probe_bpf, version
 
 pytestmark = pytest.mark.root
 
@@ -196,6 +196,11 @@ def test_a_file_that_is_no_object_is_refused(tmp_path: Path):
     path.write_text("no ELF")
     with pytest.raises(LibbpfError, match=r"text\.o"):
         Object.open(path)
+
+
+def test_the_kernel_loads_what_we_need_and_libbpf_has_a_version():
+    assert probe_bpf() == "tc, tracepoint, XDP programs load"
+    assert version().split(".")[0] == "1"
 
 
 def test_a_pinned_map_is_shared_between_objects(sample: Object, source: Path):
