@@ -321,7 +321,7 @@ def clean() -> None:
 
     Example: p4cats clean
     """
-    from p4cats.emulation.deployment import remove_leftovers
+    from p4cats.topologies.cleanup import remove_leftovers
 
     _need_root("removing leftovers")
     for line in remove_leftovers():

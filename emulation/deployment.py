@@ -1,0 +1,229 @@
+"""A topology brought up whole: network, switches, controller, instance servers, host agent.
+
+    with Deployment(load("edge-cloud.yaml")) as deployment:
+        deployment.controller.set_service("chat", policy="nearest")
+
+What is made is removed at the end, also after an exception or Ctrl-C, and after a SIGKILL by the next
+start (`p4cats.topologies.cleanup`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from p4cats.controller import client
+from p4cats.controller.controller import Controller, PipelineFiles
+from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig
+from p4cats.emulation.programs import switch_programs
+from p4cats.emulation.switches import SwitchProcesses
+from p4cats.errors import UserError
+from p4cats.topologies.addressing import Plan
+from p4cats.topologies.network import Network
+from p4cats.topologies.schema import Instance, Topology
+
+CONVERGENCE_TIMEOUT_S = 30.0
+SERVER_QUEUE = 1024
+"""Requests that may wait at a server: more than an overloaded one gets before its clients give up."""
+
+
+class DeploymentError(UserError):
+    """A part did not come up, or has ended by itself; one line."""
+
+
+class Deployment:
+    """A running topology. `tell` is told what is being done, a few words at a time."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        target: str = "model",
+        seed: int = 1,
+        agents: bool = True,
+        tell: Callable[[str], None] = lambda text: None,
+    ):
+        self.topology = topology
+        self.plan = Plan(topology)
+        self.target = target
+        self._seed = seed
+        self._agents = agents
+        self._tell = tell
+        self._stack = ExitStack()
+        self.servers: dict[int, subprocess.Popen[bytes]] = {}
+        """Server process of each instance, by its id."""
+
+    def __enter__(self) -> Deployment:
+        with self._stack as stack:
+            self._start()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        self._tell("building the network")
+        self.switches = SwitchProcesses(self.plan, self._spawn, self.target)
+        self.network = Network(self.topology, self.plan, runner=self.switches, seed=self._seed)
+        self._stack.enter_context(self.network)
+        self._tell("compiling the P4 programs")
+        programs = switch_programs(self.topology, self.network.directory / "programs", self.target)
+        self._start_servers()
+        self._tell("starting the switches")
+        self.switches.wait()
+        self._tell("starting the controller")
+        files = {name: PipelineFiles(p.p4info, p.device_config) for name, p in programs.items()}
+        socket = self.network.directory / "controller.sock"
+        controller = Controller(self.topology, self.plan, dict(self.switches.addresses), files, socket=socket)
+        self._stack.enter_context(_running(controller))
+        self.controller = client.ControllerClient(socket)
+        if self._agents:
+            self._tell("loading the host hooks (eBPF)")
+            self._start_agent(socket)
+        self._wait_for_servers()
+
+    def _spawn(self, argv: list[str], **options: Any) -> subprocess.Popen[Any]:
+        return self.network.record.spawn(argv, **options)
+
+    def _start_servers(self) -> None:
+        for instance in self.topology.instances:
+            service = self.topology.services[instance.service]
+            time = instance.service_time
+            argv = [sys.executable, "-m", "p4cats.replay.server", "--until-eof"]
+            argv += ["--address", str(service.address), "--port", str(service.port)]
+            argv += ["--instance", str(instance.id), "--name", self.site(instance)]
+            argv += ["--workers", str(instance.workers), "--seed", str(self._seed * 1000 + instance.id)]
+            argv += ["--service-time", f"{time.distribution}:{time.mean_us}us", "--queue", str(SERVER_QUEUE)]
+            self.servers[instance.id] = self.network.popen(
+                instance.host, argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+
+    def _wait_for_servers(self) -> None:
+        for number, process in self.servers.items():
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != b"ready":
+                raise DeploymentError(f"the server of instance {number} did not start")
+
+    def site(self, instance: Instance) -> str:
+        """The site of an instance: the name of its egress switch."""
+        return self.topology.hosts[instance.host].switch
+
+    def server_command(self, number: int, command: str) -> dict[str, Any]:
+        """Give the server of an instance one command (see p4cats.replay.server) and return its answer."""
+        process = self.servers[number]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(command.encode() + b"\n")
+        process.stdin.flush()
+        answer: dict[str, Any] = json.loads(process.stdout.readline())
+        return answer
+
+    def server_busy(self, number: int) -> int:
+        """Requests that the server of an instance works on or holds in its queue."""
+        status = self.server_command(number, "status")
+        return int(status["busy"]) + int(status["queued"])
+
+    def _start_agent(self, controller: Path) -> None:
+        directory = self.network.directory
+        config = AgentConfig(
+            hosts=tuple(self._agent_hosts()),
+            pin_dir=Path("/sys/fs/bpf/p4cats") / directory.name,
+            run_dir=directory / "agent",
+            controller_socket=controller,
+        )
+        path = directory / "agent.json"
+        path.write_text(config.model_dump_json(), encoding="utf-8")
+        self.network.record.also_remove(config.pin_dir)
+        argv = [sys.executable, "-m", "p4cats.ebpf.agent", str(path)]
+        self.agent = self._spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._stack.callback(end_process, self.agent)
+        assert self.agent.stdout is not None
+        if not self.agent.stdout.readline().startswith(b"agent ready"):
+            said = self.agent.communicate()[1].decode(errors="replace").strip().splitlines()
+            raise DeploymentError(said[-1] if said else "the host agent did not start")
+
+    def _agent_hosts(self) -> Iterator[HostConfig]:
+        """The agent's view of every host that holds an instance; beacons go where clients are."""
+        servers = {i.host for i in self.topology.instances}
+        ingresses = tuple(
+            dict.fromkeys(
+                self.plan.switches[host.switch].router_address
+                for name, host in self.topology.hosts.items()
+                if name not in servers
+            )
+        )
+        for host in dict.fromkeys(i.host for i in self.topology.instances):
+            instances = (
+                InstanceConfig(
+                    instance=i.id,
+                    address=self.topology.services[i.service].address,
+                    port=self.topology.services[i.service].port,
+                    workers=i.workers,
+                    service_time_us=i.service_time.mean_us,
+                    idle_w=i.idle_power_w,
+                    peak_w=i.peak_power_w,
+                    beacons=ingresses,
+                )
+                for i in self.topology.instances
+                if i.host == host
+            )
+            yield HostConfig(
+                netns=Path(self.network.netns(host)),
+                interface=self.plan.hosts[host].interface,
+                instances=tuple(instances),
+            )
+
+    def check(self) -> None:
+        """Raise DeploymentError if a part has ended by itself."""
+        failure = self.switches.failed()
+        if failure is None and self._agents and self.agent.poll() is not None:
+            failure = f"the host agent has ended (exit status {self.agent.returncode})"
+        for number, process in self.servers.items():
+            if failure is None and process.poll() is not None:
+                failure = f"the server of instance {number} has ended (exit status {process.returncode})"
+        if failure is not None:
+            raise DeploymentError(failure)
+
+
+def end_process(process: subprocess.Popen[Any], timeout_s: float = 5.0) -> None:
+    """SIGTERM, and SIGKILL to what does not end by it."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _running(controller: Controller) -> Iterator[None]:
+    """Run a controller in a thread of its own until the end of the block; it has converged at the start."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="controller", daemon=True)
+    thread.start()
+    task = asyncio.run_coroutine_threadsafe(controller.run(), loop)
+    try:
+        converged = asyncio.run_coroutine_threadsafe(controller.converged(), loop)
+        done, _ = wait((task, converged), CONVERGENCE_TIMEOUT_S, FIRST_COMPLETED)
+        if task in done:
+            task.result()
+        if converged not in done:
+            raise DeploymentError(f"the switches did not converge in {CONVERGENCE_TIMEOUT_S:.0f} s")
+        yield
+    finally:
+        task.cancel()
+        with suppress(CancelledError):
+            task.result(CONVERGENCE_TIMEOUT_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

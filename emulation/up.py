@@ -1,0 +1,40 @@
+"""`p4cats up`: a topology, running until Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from p4cats.emulation.deployment import Deployment
+from p4cats.emulation.interrupts import termination_as_interrupt
+from p4cats.topologies.schema import load
+
+CHECK_INTERVAL_S = 1.0
+
+
+def run_up(path: Path, *, target: str, cli: bool) -> int:
+    """Bring the topology up, wait for Ctrl-C or SIGTERM (or the end of Mininet's console), take it down."""
+    console = Console(stderr=True)
+    topology = load(path)
+    try:
+        with (
+            termination_as_interrupt(),
+            console.status("starting") as shown,
+            Deployment(topology, target=target, tell=shown.update) as running,
+        ):
+            shown.stop()
+            console.print(
+                f"{topology.name} is up: {len(running.plan.switches)} switches, {len(running.plan.hosts)} hosts. "
+                "Try `p4cats status` and `p4cats instances`; Ctrl-C ends it."
+            )
+            if cli:
+                running.network.cli()
+                return 0
+            while True:
+                time.sleep(CHECK_INTERVAL_S)
+                running.check()
+    except KeyboardInterrupt:
+        console.print("taken down")
+        return 0
