@@ -24,7 +24,7 @@ from typing import Any
 
 from p4cats.ebpf import _capi
 from p4cats.ebpf._mapapi import Map
-from p4cats.ebpf.btf import Btf
+from p4cats.ebpf.btf import Btf, Layout
 from p4cats.ebpf.errors import LibbpfError, MissingError, VerifierError
 
 __all__ = [
