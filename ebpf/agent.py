@@ -26,7 +26,7 @@ from typing import Any
 from p4cats.ebpf import netns, normalise, power, system
 from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig
 from p4cats.ebpf.errors import ConfigError, EbpfError
-from p4cats.ebpf.meter import Average, CpuUse, InstanceMeter, Metrics, Network
+from p4cats.ebpf.meter import Average, CpuUse, InstanceMeter, Metrics, Network, NetworkUse
 from p4cats.ebpf.ownership import Ownership
 from p4cats.ebpf.reporter import HttpReporter
 from p4cats.ebpf.sense import Sense
@@ -52,6 +52,7 @@ class _Host:
     config: HostConfig
     network: Network
     instances: list[_Instance]
+    network_use: NetworkUse
 
 
 class Agent:
@@ -123,7 +124,7 @@ class Agent:
             sequence = owner.sequences.get(instance.config.instance, 0)
             self._stamp.counters.update(instance.key, layout.encode({"sequence": sequence}))
             self._write(host, instance, None)
-        return _Host(host, network, instances)
+        return _Host(host, network, instances, NetworkUse(0.0, 0.0))
 
     def serve(self, stop: threading.Event) -> None:
         """Refresh, send beacons and report, each at its interval, until `stop` is set."""
@@ -151,24 +152,30 @@ class Agent:
     # -- duties
 
     def refresh(self) -> None:
-        """Read the kernel's counters and write scores, service time and power for the stamps."""
+        """Read the node's metrics and the kernel's counters; write what the stamps need of them."""
         now = time.monotonic()
         run_queue = self._sense.run_queue()
         self._run_queue_us.add(run_queue.mean_us_since(self._last_run_queue))
         self._last_run_queue = run_queue
-        compute = normalise.compute(self._cpu_use.add(self._cpu.read()), self._run_queue_us.value)
+        self._cpu_use.add(self._cpu.read())
         if self._use_rapl:
             self._watts = self._rapl.power_w() or self._watts
+        for host in self._hosts:
+            host.network_use = host.network.read(now)
+            for instance in host.instances:
+                instance.meter.learn(self._counters(instance))
+        self._publish()
+
+    def _publish(self) -> None:
+        """Write scores, service time and power of every instance for the stamps."""
+        compute = normalise.compute(self._cpu_use.value, self._run_queue_us.value)
         everything = []
         for host in self._hosts:
-            network = host.network.read(now)
             for instance in host.instances:
-                counters = self._counters(instance)
-                instance.meter.learn(counters)
                 metrics = instance.meter.metrics(
-                    counters,
+                    self._counters(instance),
                     compute=compute,
-                    network=network,
+                    network=host.network_use,
                     run_queue_us=self._run_queue_us.value,
                     measured_w=self._watts,
                 )
@@ -208,7 +215,7 @@ class Agent:
                 continue
             owner[1].meter.udp_aged += max(0, int(value.decode(raw)["waiting"]))
         if idle:
-            self.refresh()
+            self._publish()
 
     # -- what it knows
 

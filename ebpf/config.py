@@ -1,4 +1,4 @@
-"""The host agent's configuration: a JSON file with this schema (README of docs: host hooks).
+"""The host agent's configuration, read from a JSON file. The least that works:
 
 {"hosts": [{"netns": "/proc/4711/ns/net", "interface": "edge1-eth0", "instances": [
     {"instance": 1, "address": "2001:db8:cafe::1", "port": 8080, "workers": 4, "service_time_us": 20000,

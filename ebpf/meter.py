@@ -61,13 +61,16 @@ class CpuUse:
     def __init__(self, path: Path = Path("/proc/stat")) -> None:
         self._path = path
         self._last = self._read()
+        self._use = 0.0
 
     def read(self) -> float:
-        """Return the use since the last call, 0 to 1."""
+        """Return the use since the last call, 0 to 1; the kernel counts in steps of about 10 ms."""
         busy, total = self._read()
         last_busy, last_total = self._last
-        self._last = busy, total
-        return (busy - last_busy) / (total - last_total) if total > last_total else 0.0
+        if total > last_total:
+            self._last = busy, total
+            self._use = min(1.0, max(0.0, (busy - last_busy) / (total - last_total)))
+        return self._use
 
     def _read(self) -> tuple[int, int]:
         # user nice system idle iowait irq softirq steal; guest times are in user already

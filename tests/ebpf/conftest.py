@@ -1,7 +1,6 @@
 """Fixtures for the host hooks: namespaces, and an agent in this process."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from ebpf_hosts import PORT, SERVICE, Hosts, make_hosts
 
 from p4cats.ebpf.agent import Agent
 from p4cats.ebpf.config import AgentConfig
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

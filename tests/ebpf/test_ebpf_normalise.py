@@ -130,3 +130,4 @@ def test_cpu_use_is_the_share_not_idle(tmp_path: Path):
     use = CpuUse(stat)
     stat.write_text("cpu  160 0 115 815 10 0 0 0 0 0\n")  # 75 busy, 25 idle or waiting for disks
     assert use.read() == pytest.approx(0.75)
+    assert use.read() == pytest.approx(0.75)  # no time has passed
