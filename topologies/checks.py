@@ -37,8 +37,14 @@ def problems(topology: Topology) -> Iterator[Problem]:
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return `; did you mean X?` if a known name is close to this one, else nothing."""
+    close = closest(name, known)
+    return f"; did you mean {close}?" if close else ""
+
+
+def closest(name: str, known: list[str]) -> str | None:
+    """Return the known name that is most like this one, None if none is."""
     close = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    return close[0] if close else None
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:
@@ -56,11 +62,12 @@ def _links(topology: Topology) -> Iterator[Problem]:
     switches = list(topology.switches)
     for index, link in enumerate(topology.links):
         for end, name in enumerate(link.ends):
+            if name in topology.switches:
+                continue
+            message = _unknown("switch", name, switches)
             if name in topology.hosts:
                 message = f"{name} is a host: its access link is described by hosts.{name}"
-                yield ("links", index, "ends", end), message
-            elif name not in topology.switches:
-                yield ("links", index, "ends", end), _unknown("switch", name, switches)
+            yield ("links", index, "ends", end), message
         if link.ends[0] == link.ends[1]:
             yield ("links", index, "ends"), f"joins {link.ends[0]} to itself"
         first = seen.setdefault(frozenset(link.ends), index)

@@ -110,7 +110,8 @@ class Run:
     def _recorded(self) -> set[int]:
         found = set()
         for line in self._lines("processes"):
-            pid, started, *_ = line.split(" ", 2)
+            pid, _, rest = line.partition(" ")
+            started = rest.partition(" ")[0]
             if pid.isdigit() and started.isdigit() and start_time(int(pid)) == int(started):
                 found.add(int(pid))
         return found

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from p4cats.topologies.checks import Location, did_you_mean
+from p4cats.topologies.checks import Location, closest, did_you_mean
 
 
 class UnreadableError(Exception):
@@ -70,12 +70,19 @@ def line_of(document: Any, loc: Location) -> int:
 def explain(path: str | Path, document: Any, error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Return one line for each problem in a ValidationError, in the order of the file."""
     found: list[tuple[int, str]] = []
-    for details in error.errors():
-        if details["type"] == "topology":
-            several = details["ctx"]["problems"]
+    details = error.errors()
+    unknown = [item["loc"] for item in details if item["type"] == "extra_forbidden"]
+    meant = {
+        (*loc[:-1], close) for loc in unknown if (close := closest(str(loc[-1]), _keys_at(model, loc[:-1])))
+    }
+    for item in details:
+        if item["type"] == "missing" and item["loc"] in meant:
+            continue  # the misspelt key is the cause, and is reported
+        if item["type"] == "topology":
+            several = item["ctx"]["problems"]
         else:
-            loc = tuple(part for part in details["loc"] if part != "[key]")
-            several = [(loc, _message(details, model))]
+            loc = tuple(part for part in item["loc"] if part != "[key]")
+            several = [(loc, _message(item, model))]
         for loc, message in several:
             line = line_of(document, loc)
             where = f"{field(loc)}: " if loc else ""
@@ -83,39 +90,43 @@ def explain(path: str | Path, document: Any, error: ValidationError, model: type
     return [text for _, text in sorted(found, key=lambda item: item[0])]
 
 
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+_SENTENCES = {
+    "missing": "is missing",
+    "model_type": "must be a mapping of keys to values{got}",
+    "model_attributes_type": "must be a mapping of keys to values{got}",
+    "dict_type": "must be a mapping of keys to values{got}",
+    "tuple_type": "must be a list{got}",
+    "int_type": "must be a whole number{got}",
+    "float_type": "must be a number{got}",
+    "float_parsing": "must be a number{got}",
+    "string_pattern_mismatch": "must be a name of letters, digits, - and _ that begins with a letter{got}",
+    "string_type": "must be text{got}",
+    "string_too_long": "must have at most {max_length} characters{got}",
+    "too_short": "must not be empty",
+    "too_long": "must have at most {max_length} entries (got {actual_length})",
+}
+
+
 def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
     """Word one pydantic error."""
     kind, context = details["type"], details.get("ctx", {})
     got = f" (got {_show(details['input'])})"
-    match kind:
-        case "value_error":
-            return str(context["error"])
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            known = _keys_at(model, details["loc"][:-1])
-            hint = did_you_mean(str(details["loc"][-1]), known) or f"; known keys: {', '.join(known)}"
-            return f"unknown key{hint}"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"must be a mapping of keys to values{got}"
-        case "tuple_type" | "list_type":
-            return f"must be a list{got}"
-        case "literal_error":
-            return f"must be {context['expected'].replace(chr(39), '')}{got}"
-        case "int_type" | "int_from_float":
-            return f"must be a whole number{got}"
-        case "float_type" | "float_parsing":
-            return f"must be a number{got}"
-        case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
-            words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-            sign, limit = next(iter(context.items()))
-            return f"must be {words[sign]} {limit:g}{got}"
-        case "string_pattern_mismatch":
-            return f"must be a name of letters, digits, - and _ that begins with a letter{got}"
-        case "string_type":
-            return f"must be text{got}"
-    text = details["msg"]
-    return text[0].lower() + text[1:]
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "extra_forbidden":
+        known = _keys_at(model, details["loc"][:-1])
+        hint = did_you_mean(str(details["loc"][-1]), known) or f"; known keys: {', '.join(known)}"
+        return f"unknown key{hint}"
+    if kind == "literal_error":
+        return f"must be {context['expected'].replace(chr(39), '')}{got}"
+    if kind in ("greater_than_equal", "greater_than", "less_than_equal", "less_than"):
+        sign, limit = next(iter(context.items()))
+        return f"must be {_LIMITS[sign]} {limit:g}{got}"
+    if kind in _SENTENCES:
+        return _SENTENCES[kind].format(got=got, **context)
+    return details["msg"][0].lower() + details["msg"][1:]
 
 
 def _show(value: object) -> str:

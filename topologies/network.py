@@ -19,6 +19,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -308,8 +309,8 @@ class Network:
         """Change a link between two switches, or of a host, in both directions; None keeps a value.
 
         Values are written as in a topology (`delay="20ms"`, `loss="1%"`, `rate="10mbit"`, or
-        `rate="none"`). `up=False` sets the interfaces at both ends down, as Mininet does: a socket
-        bound to one reads ENETDOWN once and works again after `up=True`. Frames already on their
+        `rate="none"`). `up=False` sets the interfaces at both ends down, as Mininet does: a packet
+        socket bound to one reads ENETDOWN once, and works again after `up=True`. Frames already on their
         way keep the delay they began with. NetworkError if there is no such link, or if it is a
         bare veth pair that cannot be impaired.
         """
@@ -369,10 +370,15 @@ class Network:
         from mininet.log import lg  # noqa: PLC0415 (Mininet is optional)
 
         console = _mininet().Console
+        lg.ch.setStream(sys.stderr)  # it was bound when Mininet was imported
         lg.setLogLevel("output")
+        # A script has no terminal: it reads a pipe to which nobody writes.
+        reading, writing = os.pipe()
         try:
-            console(self.mininet, script=script)
+            with os.fdopen(reading) as silence:
+                console(self.mininet, script=script, stdin=silence if script else sys.stdin)
         finally:
+            os.close(writing)
             lg.setLogLevel("error")
 
 
