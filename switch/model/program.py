@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from p4cats.compiler.backends.model import generate
 from p4cats.compiler.ir import nodes
@@ -18,7 +18,8 @@ from p4cats.switch.model.state import Counters, Profile, Registers, size_of
 from p4cats.switch.model.tables import Entry, Table, ValueSet
 
 _PROFILES = ("action_profile", "action_selector")
-_compiled: WeakKeyDictionary[nodes.Program, CodeType] = WeakKeyDictionary()
+_compiled: deque[tuple[nodes.Program, CodeType]] = deque(maxlen=8)
+"""The last programs: a network has many switches and few programs."""
 
 
 class Engine:
@@ -91,10 +92,12 @@ class Engine:
 
 def compiled(program: nodes.Program) -> CodeType:
     """The program's generated module, compiled once."""
-    if program not in _compiled:
-        name = f"<p4cats model of {program.span.source.name}>"
-        _compiled[program] = compile(generate(program), name, "exec")
-    return _compiled[program]
+    for known, code in _compiled:
+        if known is program:
+            return code
+    code = compile(generate(program), f"<p4cats model of {program.span.source.name}>", "exec")
+    _compiled.append((program, code))
+    return code
 
 
 def _match(pattern: nodes.Pattern, key: nodes.Key) -> Match:

@@ -70,10 +70,25 @@ class ExternEmitter(StatementEmitter):
         pieces: list[tuple[str | None, str, Type]] = []
         for value in values:
             self._pieces(value, None, pieces)
-        guards = {guard for guard, _, _ in pieces if guard}
+        guards = list(dict.fromkeys(guard for guard, _, _ in pieces if guard))
         tail = " + packet.payload" if payload else ""
-        if guards or any(isinstance(t, Varbit) for _, _, t in pieces):
+        if any(isinstance(t, Varbit) for _, _, t in pieces):
             return self._guarded_hash(function, pieces, tail)
+        if not guards:
+            return self._plain_hash(function, pieces, payload, tail)
+        result = self.temporary("hashed")
+        self.line(f"if {' and '.join(guards)}:")
+        self.line(f"    {result} = {self._plain_hash(function, pieces, payload, tail)}")
+        self.line("else:")
+        self.depth += 1
+        self.line(f"{result} = {self._guarded_hash(function, pieces, tail)}")
+        self.depth -= 1
+        return result
+
+    def _plain_hash(
+        self, function: str, pieces: Sequence[tuple[str | None, str, Type]], payload: bool, tail: str
+    ) -> str:
+        """The hash of all pieces."""
         value, width = self._joined(pieces)
         if function == "csum16" and not payload:
             return f"csum16_of({self._aligned(value, width)})"
@@ -99,6 +114,8 @@ class ExternEmitter(StatementEmitter):
 
     def _guarded_hash(self, function: str, pieces: list[tuple[str | None, str, Type]], tail: str) -> str:
         """The hash where the input depends on which headers are valid."""
+        if len({guard for guard, _, _ in pieces}) == 1 and not isinstance(pieces[0][2], Varbit):
+            return f'{function}(b""{tail})'
         value, width = self.temporary("joined"), self.temporary("bits")
         self.line(f"{value} = {width} = 0")
         run: list[tuple[str | None, str, Type]] = []

@@ -153,7 +153,7 @@ class Module:
 
     def control(self, name: str, control: nodes.Control, parameters: list[str]) -> list[str]:
         """A top-level control as a function of `packet` and its parameters."""
-        emitter = ParserEmitter(self, self.composites, self.names)
+        emitter = ParserEmitter(self, self.composites, self.names.local())
         self._bind(emitter, control.parameters, parameters)
         if name == "deparse":
             emitter.exit_code = "return b''.join(chunks)"
@@ -174,7 +174,7 @@ class Module:
 
     def parser(self) -> list[str]:
         """The top-level parser."""
-        emitter = ParserEmitter(self, self.composites, self.names)
+        emitter = ParserEmitter(self, self.composites, self.names.local())
         self._bind(emitter, self.program.parser.parameters, ["hdr", "meta", "sm"])
         emitter.line("pos = 0")
         emitter.line("end = len(data)")

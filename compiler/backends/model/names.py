@@ -23,10 +23,19 @@ def attribute(name: str) -> str:
 
 
 class Names:
-    """Hands out Python identifiers, each once."""
+    """Hands out Python identifiers, each once; `local` gives the same for one function."""
 
     def __init__(self, reserved: set[str] | None = None) -> None:
         self._taken: set[str] = set(reserved or ()) | set(dir(builtins)) | set(keyword.kwlist)
+        self._shadowing: set[str] = set()
+        """Names of locals in any function: a later global of that name would be hidden there."""
+        self._parent: Names | None = None
+
+    def local(self) -> Names:
+        """Names of a new function: equal names in two functions do not matter."""
+        names = Names()
+        names._parent = self
+        return names
 
     def fresh(self, wanted: str) -> str:
         """An identifier like `wanted` that was not handed out before."""
@@ -34,10 +43,17 @@ class Names:
         if base[0].isdigit() or base.startswith("__"):
             base = "v_" + base.lstrip("_")
         name, number = base, 2
-        while name in self._taken:
+        while self._is_taken(name):
             name, number = f"{base}_{number}", number + 1
         self._taken.add(name)
+        if self._parent is not None:
+            self._parent._shadowing.add(name)
         return name
+
+    def _is_taken(self, name: str) -> bool:
+        if name in self._taken or name in self._shadowing:
+            return True
+        return self._parent is not None and name in self._parent._taken
 
 
 @dataclass(slots=True)

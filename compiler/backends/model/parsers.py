@@ -76,14 +76,14 @@ class ParserEmitter(TableEmitter):
 
     def parser(self, parser: nodes.Parser) -> None:
         """Emit a whole parser whose accept is `return pos`."""
-        self._run(parser, "return pos")
+        self._run_states(parser, "return pos")
 
     def _sub_parser(self, parser: nodes.Parser) -> None:
         saved = (self._parser, self._accept, self._labels, self._state_name, self._base_depth)
-        self._run(parser, "break")
+        self._run_states(parser, "break")
         self._parser, self._accept, self._labels, self._state_name, self._base_depth = saved
 
-    def _run(self, parser: nodes.Parser, accept: str) -> None:
+    def _run_states(self, parser: nodes.Parser, accept: str) -> None:
         self._parser = parser
         self._accept = accept
         self.declare(parser.locals)
