@@ -1,7 +1,8 @@
 """From P4 text to the syntax tree.
 
 In the order in which text passes through: `lexer`, `preprocessor` (with `macros` and `conditions`),
-`parser` (rules in `cursor`, `expressions`, `statements`, `tables`, `declarations`), which builds `ast`.
+`parser` (rules in `cursor`, `expressions`, `annotations`, `statements`, `tables`,
+`declarations`), which builds `ast`.
 """
 
 from p4cats.compiler.parse.parser import parse_file, parse_text

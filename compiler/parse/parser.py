@@ -1,9 +1,9 @@
 """P4_16 text to the syntax tree: the public functions of this stage.
 
 The rules are one class in layers, each in its file: `cursor` (tokens, errors, scopes), `expressions`,
-`statements`, `tables`, `declarations`. A rule is a method; it takes tokens from left to right and never
-goes back. Whether a name is a type is decided by the declarations so far, as the grammar asks
-(spec v1.2.5, appendix "P4 grammar").
+`annotations`, `statements`, `tables`, `declarations`. A rule is a method; it takes tokens from left to
+right and does not go back, except over an annotation's body. Whether a name is a type is decided by the
+declarations so far, as the grammar asks (spec v1.2.5, appendix "P4 grammar").
 """
 
 from __future__ import annotations

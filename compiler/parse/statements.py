@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from p4cats.compiler.parse import ast
+from p4cats.compiler.parse.annotations import AnnotationRules
 from p4cats.compiler.parse.cursor import CLOSING, MAX_CHAIN, NAMES, SyntaxProblem, show
-from p4cats.compiler.parse.expressions import TYPE_STARTS, ExpressionRules
+from p4cats.compiler.parse.expressions import TYPE_STARTS
 from p4cats.compiler.parse.lexer import ID, PRAGMA, Token
 
 ASSIGNMENTS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "<<=", ">>=", "&=", "|=", "^=", "|+|=", "|-|="})
 _STATEMENT_STARTS = frozenset({"if", "return", "exit", "switch", "for", "break", "continue", ";"})
 
 
-class StatementRules(ExpressionRules):
+class StatementRules(AnnotationRules):
     """Bodies of actions, functions, controls and parser states."""
 
     # -- blocks -----------------------------------------------------------------------------------
