@@ -221,6 +221,8 @@ class Tables(Statements):
             self.error(item.value.span, f"{item.name} must be a {' or '.join(kinds)}, {described} is not")
             return
         table.properties[item.name] = value
+        if isinstance(value, tree.Construct):
+            table.property_annotations = item.annotations
 
     # -- entries ------------------------------------------------------------------------------
 

@@ -517,6 +517,8 @@ class Table(Stmt):
     annotations: list[ast.Annotation]
     properties: dict[str, Expr] = field(default_factory=dict)
     """implementation, counters, meters, support_timeout."""
+    property_annotations: list[ast.Annotation] = field(default_factory=list)
+    """Of the property that constructs an extern in place: they name it."""
     largest_priority_wins: bool = True
     priority_delta: int = 1
     used: bool = False

@@ -1,0 +1,194 @@
+"""Actions and tables of a block instance, as data and control plane see them (spec 14.1, 14.2)."""
+
+from __future__ import annotations
+
+from p4cats.compiler.ir import nodes as ir
+from p4cats.compiler.ir.lower_expressions import Body
+from p4cats.compiler.ir.lower_statements import StatementLowering
+from p4cats.compiler.ir.types import Bits
+from p4cats.compiler.ir.unit import Environment, control_plane
+from p4cats.compiler.types import constant, tree
+from p4cats.compiler.types.annotations import find, p4_annotations
+from p4cats.compiler.types.model import Extern, Type
+
+_DROPPED = ("tableonly", "defaultonly")
+_RANKED = {"ternary", "range", "optional"}
+DEFAULT_SIZE = 1024
+"""p4c's size of a table that names none."""
+
+
+class TableLowering(StatementLowering):
+    """Lowers actions and tables."""
+
+    def lower_action(self, action: tree.Action) -> ir.Action:
+        """A top-level action, in an environment of its own."""
+        return self.__class__(self.unit, Environment()).action(action)
+
+    def action(self, action: tree.Action) -> ir.Action:
+        """An action of this instance."""
+        params: list[ir.Variable] = []
+        data: list[ir.ActionParameter] = []
+        for p in action.params:
+            variable = self.parameter(p)
+            params.append(variable)
+            if not p.direction:
+                self._require_data(p)
+                data.append(
+                    ir.ActionParameter(variable, p4_annotations(p.annotations), self.unit.types.written(p.type))
+                )
+        made = ir.Action(
+            control_plane(self.env.prefix, action.name, action.annotations), action.span, params, data, [], []
+        )
+        outer, self.body = self.body, Body(made.locals, made.body)
+        self.statements(action.body)
+        self.body = outer
+        return made
+
+    def _require_data(self, p: tree.Var) -> None:
+        if isinstance(p.type, Extern):
+            raise self.unit.reporter.fatal(p.span, f"action parameter '{p.name}' of extern type is not supported")
+
+    # -- tables -------------------------------------------------------------------------------
+
+    def table(self, table: tree.Table) -> ir.Table:
+        """A table of this instance."""
+        with self.collecting() as prelude:
+            keys = [self._key(k) for k in table.keys]
+        if prelude:
+            self.env.key_preludes[table] = prelude
+        references = [self._reference(r) for r in table.actions]
+        made = ir.Table(
+            control_plane(self.env.prefix, table.name, table.annotations), table.span, keys, references,
+            self._default(table, references), table.const_default, table.default is not None, [],
+            table.const_entries and table.entries is not None, self._size(table),
+        )  # fmt: skip
+        made.implementation = self._resource(table, "implementation", made)
+        made.direct_counter = self._resource(table, "counters", made)
+        made.direct_meter = self._resource(table, "meters", made)
+        timeout = table.properties.get("support_timeout")
+        made.support_timeout = isinstance(timeout, tree.Constant) and bool(timeout.value)
+        made.entries = self._entries(table, made)
+        self.unit.tables.append(made)
+        return made
+
+    def _key(self, key: tree.Key) -> ir.Key:
+        e = self.expr(key.expression)
+        annotations = p4_annotations(key.annotations)
+        written = self.unit.types.written(key.expression.type)
+        return ir.Key(e, key.match_kind, key.name, key.span, annotations, written)
+
+    def _reference(self, reference: tree.ActionRef) -> ir.ActionRef:
+        with self.collecting() as effects:
+            bound = self.prepare(reference.bound, self._effects(self.action_of(reference.action)))
+        if effects or bound.after:
+            raise self.unit.reporter.fatal(
+                reference.span, "this argument needs a copy at every use of the table, which is not supported",
+                "copy the value to a variable before the table is applied",
+            )  # fmt: skip
+        return ir.ActionRef(
+            self.action_of(reference.action), bound.arguments, p4_annotations(reference.annotations),
+            find(reference.annotations, "tableonly") is not None,
+            find(reference.annotations, "defaultonly") is not None,
+        )  # fmt: skip
+
+    def _default(self, table: tree.Table, references: list[ir.ActionRef]) -> ir.ActionCall:
+        if table.default is not None:
+            return self._use(table.default)
+        nothing = next((a for a in self.unit.program.actions if a.name == "NoAction"), None)
+        if nothing is None:
+            raise self.unit.reporter.fatal(table.span, "NoAction is not declared", "#include <core.p4>")
+        action = self.action_of(nothing)
+        if all(r.action is not action for r in references):
+            from_core = (ir_annotation("defaultonly"),)
+            references.append(ir.ActionRef(action, [], from_core, False, True))
+        return ir.ActionCall(action, [])
+
+    def _use(self, use: tree.ActionUse) -> ir.ActionCall:
+        return ir.ActionCall(self.action_of(use.action), [self.known(d) for d in use.data])
+
+    def known(self, e: tree.Expr) -> int:
+        """The number that a compile-time expression has in this instance."""
+        value = self.expr(e)
+        if not isinstance(value, ir.Const):
+            raise self.unit.reporter.fatal(e.span, "this value is not known at compile time")
+        return value.value
+
+    def _size(self, table: tree.Table) -> int:
+        return (self.known(table.size) if table.size is not None else 0) or DEFAULT_SIZE
+
+    def _resource(self, table: tree.Table, name: str, made: ir.Table) -> ir.ExternInstance | None:
+        e = table.properties.get(name)
+        if e is None:
+            return None
+        if isinstance(e, tree.Construct):
+            instance = self.anonymous_extern(e, table)
+        else:
+            found = self.instance_of(e)
+            assert isinstance(found, ir.ExternInstance)
+            instance = found
+        if instance.kind.startswith("direct_") and instance.tables:
+            self.unit.reporter.error(e.span, f"{instance.kind} '{instance.name}' already belongs to a table")
+        instance.tables.append(made)
+        return instance
+
+    def anonymous_extern(self, e: tree.Construct, table: tree.Table) -> ir.ExternInstance:
+        """An extern constructed in place, as a table property."""
+        raise NotImplementedError
+
+    # -- entries ------------------------------------------------------------------------------
+
+    def _entries(self, table: tree.Table, made: ir.Table) -> list[ir.Entry]:
+        entries = table.entries or []
+        ranked = any(k.match_kind in _RANKED for k in made.keys)
+        priorities = _priorities(table, entries) if ranked else [0] * len(entries)
+        result = []
+        for entry, priority in zip(entries, priorities, strict=True):
+            pairs = zip(table.keys, entry.keys, strict=True)
+            patterns = [
+                self.pattern(k, table_key.expression.type)
+                for table_key, k in pairs
+                if table_key.match_kind != "selector"
+            ]
+            annotations = p4_annotations(entry.annotations)
+            result.append(ir.Entry(patterns, self._use(entry.use), priority, entry.const, entry.span, annotations))
+        return result
+
+    def pattern(self, e: tree.Expr, type_: Type) -> ir.Pattern:
+        """A key set."""
+        match e:
+            case tree.Any():
+                return ir.Pattern("any")
+            case tree.MaskSet():
+                return ir.Pattern("mask", self.expr(e.value), self.expr(e.mask))
+            case tree.RangeSet():
+                return ir.Pattern("range", self.expr(e.low), self.expr(e.high))
+            case tree.SetRef():
+                return ir.Pattern("value_set", value_set=self.env.value_sets[e.symbol])
+            case _:
+                return ir.Pattern("exact", self.expr(e))
+
+
+def _priorities(table: tree.Table, entries: list[tree.Entry]) -> list[int]:
+    """Priorities with larger ones winning, as P4Runtime has them (14.2.1.4)."""
+    step = table.priority_delta
+    largest = table.largest_priority_wins
+    found: list[int] = []
+    for i, entry in enumerate(entries):
+        if entry.priority is not None:
+            found.append(entry.priority)
+        elif i == 0:
+            found.append((len(entries) - 1) * step + 1 if largest else 1)
+        else:
+            found.append(found[-1] - step if largest else found[-1] + step)
+    if not largest and found:
+        top = max(found) + 1
+        found = [top - p for p in found]
+    return found
+
+
+def ir_annotation(name: str) -> ir.P4Annotation:
+    """An annotation without arguments."""
+    return ir.P4Annotation(name)
+
+
+__all__ = ["Bits", "TableLowering", "constant"]
