@@ -133,10 +133,9 @@ class Desired:
         )
 
     def prefix(self, host: HostPlan) -> IPv6Network:
-        """Return what is routed to a host: its /64, or its address alone if the /64 has others in it."""
-        others = {other.address for other in self.plan.hosts.values() if other.name != host.name}
-        others |= {service.address for service in self.topology.services.values()}
-        shared = any(address in host.prefix for address in others)
+        """Return what is routed to a host: its /64, or its address alone if a service's is in the /64."""
+        services = self.topology.services.values()
+        shared = any(service.address in host.prefix for service in services)
         return IPv6Network((host.address, 128)) if shared else host.prefix
 
     def _switch_entries(self, name: str, state: State) -> Iterator[Entry]:

@@ -146,6 +146,8 @@ class SwitchSession:
 
     async def read_counters(self, counter: str, indices: list[int]) -> dict[int, int]:
         """Return packets counted in cells of a counter; empty if the switch cannot tell."""
+        if self.schema.counters.get(counter) is None:
+            return {}
         wanted = [P4CounterEntry(counter, index=index).encode(self.schema) for index in indices]
         found = await self._read_cells(wanted)
         cells = [P4CounterEntry.decode(entity, self.schema) for entity in found]
@@ -153,6 +155,8 @@ class SwitchSession:
 
     async def read_registers(self, register: str, indices: list[int]) -> dict[int, int]:
         """Return cells of a register; empty if the switch cannot tell (bmv2 cannot)."""
+        if self.schema.registers.get(register) is None:
+            return {}
         wanted = [P4RegisterEntry(register, index=index).encode(self.schema) for index in indices]
         found = await self._read_cells(wanted)
         cells = [P4RegisterEntry.decode(entity, self.schema) for entity in found]

@@ -1,0 +1,308 @@
+"""The API over a real Unix socket, and the client of the command line."""
+
+import asyncio
+import stat
+import subprocess
+import sys
+from ipaddress import IPv6Address
+
+import httpx
+import pytest
+from controlled_network import running, until
+from rich.console import Console
+
+from p4cats.controller import client, render
+from p4cats.controller.errors import ControllerUnreachable, RequestRefused, SocketInUse
+from p4cats.controller.flows import Flow
+from p4cats.controller.metrics import Timing
+
+FLOW = "2001:db8:1:1::2,2001:db8:ca75::53,udp,40000,8080"
+
+
+@pytest.fixture
+def with_client(on_network, tmp_path):
+    """Run `body(network, controller, ask)`; `ask(function)` calls the client outside the event loop."""
+
+    def run(body, **options):
+        async def main(network):
+            path = tmp_path / "run" / "edge-cloud" / "controller.sock"
+            async with network.controlled(path, **options) as controller:
+                with client.connect("edge-cloud", tmp_path / "run") as found:
+                    await body(
+                        network,
+                        controller,
+                        lambda name, *a, **k: asyncio.to_thread(getattr(found, name), *a, **k),
+                    )
+
+        on_network(main)
+
+    return run
+
+
+def shown(renderable):
+    console = Console(width=160, force_terminal=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def report(**waits):
+    return [
+        {"instance": int(name[1:]), "wait_us": wait, "in_flight": 1, "seq": 1} for name, wait in waits.items()
+    ]
+
+
+def test_status_tells_the_state_of_every_switch(with_client):
+    async def body(network, controller, ask):
+        view = await ask("status")
+        assert (view["network"], view["converged"]) == ("edge-cloud", True)
+        assert [switch["name"] for switch in view["switches"]] == list(network.switches)
+        for switch in view["switches"]:
+            fake = network.switches[switch["name"]]
+            assert switch["connected"]
+            assert switch["primary"]
+            assert (switch["address"], switch["entries"]) == (fake.address, len(fake.table))
+        text = shown(render.status(view))
+        assert "edge-cloud: up" in text
+        assert text.count("synced") == len(network.switches)
+
+    with_client(body)
+
+
+def test_unreachable_switch_shows_in_status(with_client):
+    async def body(network, controller, ask):
+        await network.switches["core"].stop()
+        await until(lambda: controller.sessions["core"].error)
+        view = await ask("status")
+        assert not view["converged"]
+        assert "unreachable" in shown(render.status(view))
+
+    with_client(body)
+
+
+def test_socket_is_for_its_owner_only_and_goes_with_the_controller(on_network, tmp_path):
+    async def body(network):
+        path = tmp_path / "controller.sock"
+        async with network.controlled(path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert not path.exists()
+
+    on_network(body)
+
+
+def test_socket_of_a_dead_controller_is_taken_over_and_of_a_living_one_not(on_network, tmp_path):
+    async def body(network):
+        path = tmp_path / "controller.sock"
+        async with network.controlled(path):
+            with pytest.raises(SocketInUse, match="a controller answers there already"):
+                await network.controller(path).run()
+            assert path.exists()
+            left = path.with_name("left.sock")
+            left.hardlink_to(path)
+        async with network.controlled(left):
+            assert left.exists()
+
+    on_network(body)
+
+
+def test_metrics_change_what_switches_assume(with_client):
+    async def body(network, controller, ask):
+        assert await ask("report", report(i1=90_000, i2=5_000)) == 2
+        await until(
+            lambda: controller.desired.candidates(controller.state(), "access1", "chat")[0].wait_us == 90_000
+        )
+        await until(lambda: controller.is_converged)
+        views = await ask("instances")
+        assert [view["reported_wait_us"] for view in views] == [90_000, 5_000, None]
+        assert views[0]["sid"] == "5f00:0:4:1001::"
+        assert views[0]["ingress"]["access1"]["path_delay_us"] == 2000
+        assert views[0]["ingress"]["access1"]["flows_placed"] == 7
+        assert "chat-edge1" in shown(render.instances(views))
+
+    with_client(body, timing=Timing(stale_after_s=1e9, suspect_after_s=1e9, down_after_s=1e9))
+
+
+def test_silent_instance_leaves_while_others_report(with_client):
+    async def body(network, controller, ask):
+        living = controller.sessions["access1"].schema.tables["living"].id
+        await ask("report", report(i1=1000, i2=1000))
+        for seq in range(2, 10_000):
+            if sum(entry.table_id == living for entry in network.switches["access1"].table.values()) == 2:
+                break
+            await ask("report", [{"instance": 2, "wait_us": 1000, "seq": seq}])
+        states = {view["id"]: view["state"] for view in await ask("instances")}
+        assert states == {1: "down", 2: "up", 3: "up"}
+
+    with_client(body, timing=Timing(stale_after_s=0.1, suspect_after_s=0.2, down_after_s=0.3))
+
+
+def test_drained_instance_takes_no_new_flows_and_comes_back(with_client):
+    async def body(network, controller, ask):
+        await ask("set_instance", 1, state="drained")
+        assert await ask("converged")
+        [service] = await ask("services")
+        assert (service["instances"], service["available"]) == (3, 2)
+        view = await ask("explain", FLOW)
+        assert [item["instance"] for item in view["candidates"]] == [2, 3]
+        await ask("set_instance", 1, state="up")
+        assert await ask("converged")
+        assert (await ask("services"))[0]["available"] == 3
+
+    with_client(body)
+
+
+def test_explain_names_service_choice_costs_and_path(with_client):
+    async def body(network, controller, ask):
+        view = await ask("explain", FLOW)
+        assert (view["ingress"], view["service"], view["choice"]) == ("access1", "chat", 1)
+        assert view["path"] == ["access1", "core", "edge1", "chat-edge1"]
+        assert [item["cost"] for item in view["candidates"]] == [22_000, 24_000, 36_000]
+        text = shown(render.explain(view))
+        assert "access1 → core → edge1 → chat-edge1" in text
+        assert "▶ 1 chat-edge1" in text
+
+    with_client(body)
+
+
+def test_explain_follows_policy_weights_segments_and_delays(with_client):
+    async def body(network, controller, ask):
+        await ask("set_service", "chat", policy="static", weights={1: 0, 2: 0, 3: 5})
+        assert (await ask("explain", FLOW))["choice"] == 3
+        await ask("set_service", "chat", policy="nearest")
+        await ask("set_delay", "access1", "edge1", 9_000)
+        assert (await ask("explain", FLOW))["choice"] == 2
+        await ask("set_segment", 2, "access1", "edge1")
+        view = await ask("explain", FLOW)
+        assert [item["path_delay_us"] for item in view["candidates"]] == [9_000, 13_000, 16_000]
+        assert await ask("converged")
+        for number in (1, 2, 3):
+            await ask("set_instance", number, state="down")
+        view = await ask("explain", FLOW)
+        assert (view["choice"], view["path"]) == (None, [])
+        assert "nowhere" in shown(render.explain(view))
+
+    with_client(body)
+
+
+def test_explain_weighs_loads_learned_from_packets_and_remembers_placed_flows(with_client):
+    async def body(network, controller, ask):
+        registers = network.switches["access1"].registers = {}
+        registers["load_time_us", 1], registers["load_wait_us", 1] = 5, 60_000
+        view = await ask("explain", FLOW)
+        assert [item["learned_wait_us"] for item in view["candidates"]] == [60_000, None, None]
+        assert (view["choice"], view["placed"]) == (2, None)
+        source, destination, _, *ports = FLOW.split(",")
+        flow = Flow(IPv6Address(source), IPv6Address(destination), 17, *map(int, ports))
+        registers["flow_tag", flow.slots[1]] = flow.tag
+        registers["flow_state", flow.slots[1]] = 3 << 48 | 123
+        view = await ask("explain", FLOW)
+        assert (view["choice"], view["placed"]) == (3, 3)
+        assert view["reason"].startswith("affinity")
+        await ask("set_instance", 3, state="down")
+        assert (await ask("explain", FLOW))["choice"] == 2
+
+    with_client(body)
+
+
+def test_explain_tells_that_an_address_is_no_service(with_client):
+    async def body(network, controller, ask):
+        view = await ask("explain", "2001:db8:1:1::2,2001:db8:6:1::2")
+        assert view["path"] == ["access1", "core", "cloud", "chat-cloud"]
+        assert "no service" in shown(render.explain(view))
+
+    with_client(body)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (("set_service", "chta"), "no service chta here; there are: chat"),
+        (("set_instance", 77), "no instance 77 here; there are: 1, 2, 3"),
+        (("set_segment", 1, "access1", "nowhere"), "nowhere is no switch between access1 and edge1"),
+        (("set_segment", 1, "nowhere", "core"), "no switch nowhere here"),
+        (("set_delay", "access1", "nowhere", 5), "no switch nowhere here"),
+        (("explain", "2001:db8::9,2001:db8:ca75::53"), "no host of this network has the address 2001:db8::9"),
+        (
+            ("explain", "2001:db8:1:1::2,2001:db8::9"),
+            "2001:db8::9 is neither a service nor a host of this network",
+        ),
+        (("explain", "x,2001:db8::9"), "src: "),
+        (("explain", "2001:db8:1:1::2,2001:db8::9,carrier-pigeon"), "protocol: carrier-pigeon is not one of"),
+        (("explain", "2001:db8::1"), "a flow is written SRC,DST"),
+        (("report", [{"instance": 1, "wait_us": -1}]), "instances.0.wait_us: "),
+        (("report", [{"instance": 5000, "wait_us": 1}]), "instances.0.instance: "),
+    ],
+    ids=lambda value: None if isinstance(value, str) else "-".join(map(str, value))[:40],
+)
+def test_mistakes_are_answered_by_one_sentence(with_client, call, sentence):
+    async def body(network, controller, ask):
+        with pytest.raises(RequestRefused) as refused:
+            await ask(*call)
+        assert sentence in str(refused.value)
+        assert "\n" not in str(refused.value)
+        assert 400 <= refused.value.status < 500
+
+    with_client(body)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"policy": "best"}, "policy: "),
+        ({"weights": {"9": 1}}, "instance 9 is not of service chat"),
+        ({"x": 1}, "x: "),
+    ],
+)
+def test_service_changes_are_validated(with_client, change, sentence):
+    async def body(network, controller, ask):
+        transport = httpx.AsyncHTTPTransport(uds=str(controller.socket))
+        async with httpx.AsyncClient(transport=transport, base_url="http://controller") as raw:
+            answer = await raw.patch("/services/chat", json=change)
+        assert 400 <= answer.status_code < 500
+        assert sentence in answer.json()["error"]
+
+    with_client(body)
+
+
+def test_client_says_what_to_do_when_nothing_runs(tmp_path):
+    with pytest.raises(
+        ControllerUnreachable, match="no network is running here; start a network with: p4cats up"
+    ):
+        client.connect(directory=tmp_path)
+    with pytest.raises(ControllerUnreachable, match="network lab is not running here"):
+        client.connect("lab", tmp_path)
+    for name in ("lab", "field"):
+        path = client.socket_path(name, tmp_path)
+        path.parent.mkdir()
+        path.touch()
+    with pytest.raises(ControllerUnreachable, match=r"name one: --network field \| lab"):
+        client.connect(directory=tmp_path)
+    with pytest.raises(ControllerUnreachable, match="no controller answers at"):
+        client.connect("lab", tmp_path).status()
+
+
+def test_services_are_rendered(with_client):
+    async def body(network, controller, ask):
+        text = shown(render.services(await ask("services")))
+        assert "2001:db8:ca75::53" in text
+        assert "3 of 3" in text
+
+    with_client(body)
+
+
+def test_client_and_tables_load_neither_grpc_nor_the_api():
+    script = "import sys, p4cats.controller.client, p4cats.controller.render; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"finsy", "grpc", "fastapi", "uvicorn", "scapy", "pydantic"} & set(loaded)
+
+
+def test_controller_without_socket_serves_nothing(on_network, tmp_path):
+    async def body(network):
+        controller = network.controller()
+        async with running(controller):
+            await asyncio.wait_for(controller.converged(), 30)
+        assert not list(tmp_path.glob("*.sock"))
+
+    on_network(body)
