@@ -1,0 +1,67 @@
+"""The model target on real interfaces: loads programs and moves packets between them and the ports."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from p4cats.compiler.ir import nodes as ir
+from p4cats.switch.dataplane import DataPlane, DataPlaneEvents
+from p4cats.switch.errors import invalid
+from p4cats.switch.model import ModelDataPlane
+from p4cats.switch.ports import Ports
+
+_TICK_S = 0.1
+"""Idle timeouts and held-back queues are looked at this often."""
+
+
+class ModelTarget:
+    """Runs one ModelDataPlane at a time."""
+
+    def __init__(self, ports: Ports, cpu_port: int) -> None:
+        self._ports = ports
+        self._cpu_port = cpu_port
+        self._active: ModelDataPlane | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.early_drops = 0
+        """Frames that came before there was a pipeline."""
+
+    def load(self, program: ir.Program, events: DataPlaneEvents) -> DataPlane:
+        """Make a data plane; it gets no packets yet."""
+        try:
+            return ModelDataPlane(program, self._ports.send, events, cpu_port=self._cpu_port)
+        except NotImplementedError as error:
+            raise invalid(f"the model target cannot run this program: {error}") from error
+
+    def activate(self, dataplane: DataPlane) -> None:
+        """Packets run through this data plane from the next one on."""
+        self._active = cast(ModelDataPlane, dataplane)
+
+    def discard(self, dataplane: DataPlane) -> None:
+        """Forget a data plane."""
+        if self._active is dataplane:
+            self._active = None
+
+    def receive(self, port: int, frame: bytes) -> None:
+        """A frame came in by a port."""
+        if self._active is None:
+            self.early_drops += 1
+        else:
+            self._active.process(port, frame)
+
+    def start(self) -> None:
+        """Begin to tick, in the running event loop."""
+        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def stop(self) -> None:
+        """Stop ticking."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        self.start()
+        if self._active is not None:
+            self._active.tick()
+
+
+__all__ = ["ModelTarget"]

@@ -1,0 +1,129 @@
+"""The process behind `p4cats switch`: options, start, signals, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from p4cats.errors import UserError
+from p4cats.switch.pipeline import Program
+from p4cats.switch.ports import Ports, parse_ports
+from p4cats.switch.server import Tls, check_address, start_server
+from p4cats.switch.service import P4RuntimeService
+
+_GRACE_S = 0.5
+"""How long RPCs may finish after a signal."""
+
+
+@dataclass(frozen=True)
+class SwitchOptions:
+    """What the command line says."""
+
+    p4runtime: str = "127.0.0.1:9559"
+    device_id: int = 1
+    ports: tuple[str, ...] = ()
+    """Each `NUMBER@INTERFACE`."""
+    pipeline: Path | None = None
+    include_dirs: tuple[Path, ...] = ()
+    netns: str | None = None
+    """Namespace of the ports: a name, a path or a process id. P4Runtime stays in the caller's."""
+    cpu_port: int = 510
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    target: str = "model"
+    verbose: bool = False
+
+
+def run_switch(options: SwitchOptions) -> int:
+    """Run a switch until SIGTERM or SIGINT; prints `ready …` on stdout once it serves.
+
+    Returns the exit status. A user's mistake is told in one line on stderr: status 1 for bad input
+    (2 where the machine lacks something). Errors of the P4 program are the compiler's diagnostics.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="p4cats switch: %(levelname)s: %(message)s",
+    )
+    try:
+        return asyncio.run(_run(options))
+    except UserError as error:
+        print(f"p4cats: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+
+
+def _tls(options: SwitchOptions) -> Tls | None:
+    if options.tls_cert is None and options.tls_key is None:
+        if options.tls_ca is not None:
+            raise UserError("--tls-ca needs --tls-cert and --tls-key")
+        return None
+    if options.tls_cert is None or options.tls_key is None:
+        raise UserError("--tls-cert and --tls-key belong together")
+    return Tls(options.tls_cert, options.tls_key, options.tls_ca)
+
+
+async def _run(options: SwitchOptions) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if options.device_id < 1:
+        raise UserError(
+            f"device id {options.device_id}: it must be 1 or more (0 is never valid in P4Runtime)"
+        )
+    if options.target != "model":
+        raise UserError(f"target {options.target!r} is not built in; use --target model")
+    specs = parse_ports(options.ports, options.cpu_port)
+    tls = _tls(options)
+    check_address(options.p4runtime, tls)
+    program = _compile(options)
+    ports = Ports(specs, options.netns)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(ports.close)
+        ports.open()
+        await _serve(options, ports, program, tls, stack)
+        await stop.wait()
+    return 0
+
+
+def _compile(options: SwitchOptions) -> Program | None:
+    if options.pipeline is None:
+        return None
+    from p4cats.switch.programs import compile_pipeline  # noqa: PLC0415 (not every switch compiles at start)
+
+    return compile_pipeline(options.pipeline, options.include_dirs)
+
+
+async def _serve(
+    options: SwitchOptions,
+    ports: Ports,
+    program: Program | None,
+    tls: Tls | None,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    from p4cats.switch.modeltarget import ModelTarget  # noqa: PLC0415 (only this target needs it)
+    from p4cats.switch.programs import compile_config  # noqa: PLC0415
+
+    target = ModelTarget(ports, options.cpu_port)
+    service = P4RuntimeService(options.device_id, target, compile_config, ports, cpu_port=options.cpu_port)
+    stack.callback(service.close)
+    if program is not None:
+        service.start_with(program)
+    server, port = await start_server(service, options.p4runtime, tls)
+    stack.push_async_callback(server.stop, _GRACE_S)
+    ports.start(target.receive, service.port_changed)
+    target.start()
+    stack.callback(target.stop)
+    address = options.p4runtime.rpartition(":")[0] + f":{port}" if port > 1 else options.p4runtime
+    print(f"ready p4runtime={address} device-id={options.device_id} ports={len(ports.ports)}", flush=True)
+
+
+__all__ = ["SwitchOptions", "run_switch"]
