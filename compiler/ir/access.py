@@ -82,6 +82,12 @@ def reads(e: ir.Expr) -> Iterator[Path]:
     while todo:
         at = todo.pop()
         path = path_of(at)
+        if isinstance(at, ir.IsValid):  # validity is storage of its own beside the fields
+            path = path_of(at.operand)
+            if path is not None:
+                yield path[0], (*path[1], "$valid")
+                todo.extend(children(at.operand)[1:])
+                continue
         if path is None:
             todo.extend(children(at))
             continue
@@ -149,7 +155,10 @@ def written(statement: ir.Stmt) -> list[ir.Expr]:
             return [header]
         case ir.Push(stack=stack) | ir.Pop(stack=stack):
             return [stack]
-        case ir.CallFunction(arguments=arguments, target=target) | ir.ExternCall(arguments=arguments, target=target):
+        case (
+            ir.CallFunction(arguments=arguments, target=target)
+            | ir.ExternCall(arguments=arguments, target=target)
+        ):
             found = [a.value for a in arguments if a.direction in {"out", "inout"}]
             return [*found, target] if target is not None else found
         case ir.CallAction(arguments=arguments) | ir.CallBlock(arguments=arguments):

@@ -7,6 +7,8 @@ from p4cats.compiler.parse import ast
 from p4cats.compiler.types import model
 from p4cats.compiler.types.annotations import find, p4_annotations
 
+Composite = ir.Header | ir.Union | ir.Struct
+
 INT = ir.Bits(-1, True)
 """Marks `int` while constants are folded; never left in a finished program."""
 
@@ -15,7 +17,7 @@ class TypeConverter:
     """One IR type per semantic type."""
 
     def __init__(self) -> None:
-        self._composites: dict[model.Composite, ir.Composite] = {}
+        self._composites: dict[model.Composite, Composite] = {}
         self._tuples: dict[tuple[ir.Type, ...], ir.Struct] = {}
         self._enums: dict[model.Enum, ir.Enum] = {}
         self._written: dict[model.New | model.SerEnum, ir.WrittenType] = {}
@@ -23,7 +25,7 @@ class TypeConverter:
     @property
     def composites(self) -> list[ir.Composite]:
         """All composites so far, in order of conversion."""
-        return list(self._composites.values())
+        return [*self._composites.values()]
 
     @property
     def enums(self) -> list[ir.Enum]:
@@ -74,7 +76,9 @@ class TypeConverter:
         if isinstance(type_, model.SerEnum):
             members = tuple(type_.values.items())
             return ir.WrittenType("serializable_enum", type_.name, underlying, None, members, annotations)
-        return ir.WrittenType("newtype", type_.name, underlying, _translation(type_.annotations), (), annotations)
+        return ir.WrittenType(
+            "newtype", type_.name, underlying, _translation(type_.annotations), (), annotations
+        )
 
     def _enum(self, type_: model.Enum) -> ir.Enum:
         found = self._enums.get(type_)
@@ -82,7 +86,7 @@ class TypeConverter:
             found = self._enums[type_] = ir.Enum(type_.name, tuple(type_.members))
         return found
 
-    def _composite(self, type_: model.Composite) -> ir.Composite:
+    def _composite(self, type_: model.Composite) -> Composite:
         found = self._composites.get(type_)
         if found is not None:
             return found
@@ -91,7 +95,7 @@ class TypeConverter:
             for f in type_.fields.values()
         )
         name, annotations = str(type_), p4_annotations(type_.annotations)
-        made: ir.Composite
+        made: Composite
         if type_.kind == "header":
             made = ir.Header(name, fields, annotations)
         elif type_.kind == "header_union":

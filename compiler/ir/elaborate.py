@@ -6,7 +6,7 @@ from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.lower_expressions import Body
 from p4cats.compiler.ir.lower_tables import TableLowering
-from p4cats.compiler.ir.types import Composite, Header, Struct
+from p4cats.compiler.ir.types import Header, Struct
 from p4cats.compiler.ir.unit import Environment, Instance, Unit, control_plane
 from p4cats.compiler.types import model, tree
 from p4cats.compiler.types.annotations import find, p4_annotations, text_of
@@ -72,10 +72,14 @@ class InstanceLowering(TableLowering):
         e = arg.value
         if not isinstance(e, tree.Construct) or not isinstance(e.type, model.Block):
             span = main.span if e is None else e.span
-            raise self.unit.reporter.fatal(span, f"the argument for '{arg.param.name}' must be constructed in place")
+            raise self.unit.reporter.fatal(
+                span, f"the argument for '{arg.param.name}' must be constructed in place"
+            )
         return self.block(e.type, e.type.name, e.type.name, e.args)
 
-    def block(self, type_: model.Block, prefix: str, name: str, args: list[tree.Arg]) -> ir.Parser | ir.Control:
+    def block(
+        self, type_: model.Block, prefix: str, name: str, args: list[tree.Arg]
+    ) -> ir.Parser | ir.Control:
         """An instance of a control or parser."""
         definition = self.unit.program.blocks[type_.declaration]
         assert not isinstance(definition, tree.Package)
@@ -92,8 +96,8 @@ class InstanceLowering(TableLowering):
         if e is None:
             raise self.unit.reporter.fatal(parameter.span, f"no value for parameter '{parameter.name}'")
         match e:
-            case tree.Construct(type=model.Extern()):
-                return self._extern_of(e.type, e.args, e, control_plane(prefix, parameter.name, []))
+            case tree.Construct(type=model.Extern() as extern):
+                return self._extern_of(extern, e.args, e, control_plane(prefix, parameter.name, []))
             case tree.Construct(type=model.Block() as block):
                 return self.block(block, f"{prefix}.{parameter.name}", parameter.name, e.args)
             case tree.InstanceRef():
@@ -163,7 +167,9 @@ class InstanceLowering(TableLowering):
             subjects = self.ordered(*state.subjects)
             types = [s.type for s in state.subjects]
             cases = [
-                ir.SelectCase([self.pattern(k, t) for k, t in zip(c.keys, types, strict=False)], c.state, c.span)
+                ir.SelectCase(
+                    [self.pattern(k, t) for k, t in zip(c.keys, types, strict=False)], c.state, c.span
+                )
                 for c in state.cases
             ]
             transition = ir.Transition(None, subjects, cases)
@@ -182,7 +188,8 @@ class InstanceLowering(TableLowering):
         """An extern instance."""
         if instance.has_members:
             raise self.unit.reporter.fatal(
-                instance.span, f"'{instance.name}' implements abstract methods, which v1model does not support"
+                instance.span,
+                f"'{instance.name}' implements abstract methods, which v1model does not support",
             )
         assert isinstance(instance.type, model.Extern)
         plane = control_plane(self.env.prefix, instance.name, instance.annotations)
@@ -193,7 +200,9 @@ class InstanceLowering(TableLowering):
         assert isinstance(e.type, model.Extern)
         annotations = table.property_annotations
         if text_of(annotations, "name") is None:
-            raise self.unit.reporter.fatal(e.span, "an instance in a table property needs a name", 'add @name("…")')
+            raise self.unit.reporter.fatal(
+                e.span, "an instance in a table property needs a name", 'add @name("…")'
+            )
         return self._extern_of(e.type, e.args, e, control_plane(self.env.prefix, table.name, annotations))
 
     def _extern_of(
@@ -240,4 +249,4 @@ def _has_cycle(states: dict[str, tree.State]) -> bool:
     return False
 
 
-__all__ = ["Composite", "elaborate"]
+__all__ = ["elaborate"]

@@ -234,7 +234,9 @@ class CallLowering(ExpressionLowering):
         types = [model.substitute(t, self.env.binding) for t in e.type_args]
         given = zip(e.function.params, e.args, strict=True)
         instances = {
-            p: self._extern_argument(a.value) for p, a in given if isinstance(p.type, model.Extern) and a.value
+            p: self._extern_argument(a.value)
+            for p, a in given
+            if isinstance(p.type, model.Extern) and a.value
         }
         key = (e.function, *types, *(id(i) for i in instances.values()))
         found = self.unit.functions.get(key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.convert import INT
@@ -135,7 +136,7 @@ class ExpressionLowering:
 
     def expr(self, e: tree.Expr) -> ir.Expr:
         """Lower an expression."""
-        return self._lowerings[type(e)](self, e)
+        return self._lowerings[e.__class__](self, e)
 
     def _constant(self, e: tree.Constant) -> ir.Expr:
         if isinstance(e.value, str):
@@ -179,17 +180,19 @@ class ExpressionLowering:
             index = ir.Const(index.span, Bits(32), index.value)
         if not isinstance(base.type, Stack):
             raise self.unit.reporter.fatal(e.span, "a list can only be indexed by a compile-time constant")
+        element = base.type.element
         if isinstance(base, ir.Make | ir.MakeInvalid | ir.Mux):
             base = self.save(base)
-        return ir.IndexRef(e.span, base.type.element, base, index)
+        return ir.IndexRef(e.span, element, base, index)
 
     def _stack_part(self, e: tree.StackPart) -> ir.Expr:
         base = self.expr(e.base)
         assert isinstance(base.type, Stack)
         if e.part == "lastIndex":
             return ir.StackLastIndex(e.span, Bits(32), base)
-        made = ir.StackNext if e.part == "next" else ir.StackLast
-        return made(e.span, base.type.element, base)
+        if e.part == "next":
+            return ir.StackNext(e.span, base.type.element, base)
+        return ir.StackLast(e.span, base.type.element, base)
 
     def _slice(self, e: tree.SliceRef) -> ir.Expr:
         base = self.expr(e.base)
@@ -362,7 +365,7 @@ class ExpressionLowering:
             return ir.Const(span, BOOL, int(isinstance(e, ir.Make)))
         return ir.IsValid(span, BOOL, e)
 
-    _lowerings: dict[type[tree.Expr], Callable[..., ir.Expr]] = {
+    _lowerings: ClassVar[dict[object, Callable[..., ir.Expr]]] = {
         tree.Constant: _constant,
         tree.Ref: _ref,
         tree.CtorRef: _ctor_ref,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.access import conflicts, path_of, reads
 from p4cats.compiler.ir.lower_calls import CallLowering
-from p4cats.compiler.ir.lower_expressions import cast, unsigned, zero
+from p4cats.compiler.ir.lower_expressions import cast, unsigned
 from p4cats.compiler.ir.types import BOOL, Bits, Bool, Stack
-from p4cats.compiler.types import constant, model, tree
+from p4cats.compiler.types import constant, tree
 
 
 class StatementLowering(CallLowering):
@@ -18,7 +19,7 @@ class StatementLowering(CallLowering):
     def statements(self, statements: list[tree.Stmt]) -> None:
         """Lower statements in order."""
         for statement in statements:
-            self._statement_lowerings[type(statement)](self, statement)
+            self._statement_lowerings[statement.__class__](self, statement)
 
     def nested(self, statements: list[tree.Stmt]) -> list[ir.Stmt]:
         """Lower statements into a list of their own."""
@@ -105,8 +106,8 @@ class StatementLowering(CallLowering):
         value = self.expr(s.value)
         if s.op:
             old = ir.Binary(s.span, bits, ">>", base, low)
-            value = self.binary(s.span, s.op, cast(s.span, value.type, cast(s.span, unsigned(bits), old)), value,
-                                target.type)  # fmt: skip
+            part = cast(s.span, value.type, cast(s.span, unsigned(bits), old))
+            value = self.binary(s.span, s.op, part, value, target.type)
         ones = ir.Const(s.span, bits, constant.wrap((1 << target.width) - 1, bits))
         wide = cast(s.span, bits, cast(s.span, unsigned(bits), value))
         hole = ir.Unary(s.span, bits, "~", ir.Binary(s.span, bits, "<<", ones, low))
@@ -132,7 +133,9 @@ class StatementLowering(CallLowering):
         table = s.subject.table if isinstance(s.subject, tree.ApplyTable) else None
         cases: list[ir.Case] = []
         for case in s.cases:
-            values: list[int] | None = [self._label(label, table) for label in case.labels if label is not None]
+            values: list[int] | None = [
+                self._label(label, table) for label in case.labels if label is not None
+            ]
             if None in case.labels:
                 values = None
             cases.append(ir.Case(values, self.nested(case.body)))
@@ -252,7 +255,7 @@ class StatementLowering(CallLowering):
     def _continue(self, s: tree.Continue) -> None:
         self.emit(ir.Continue(s.span))
 
-    _statement_lowerings: dict[type[tree.Stmt], Callable[..., None]] = {
+    _statement_lowerings: ClassVar[dict[object, Callable[..., None]]] = {
         tree.Assign: _assign,
         tree.CallStmt: _call_statement,
         tree.Declare: _declare,
@@ -267,4 +270,4 @@ class StatementLowering(CallLowering):
     }
 
 
-__all__ = ["StatementLowering", "model", "zero"]
+__all__ = ["StatementLowering"]

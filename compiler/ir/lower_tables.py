@@ -5,13 +5,12 @@ from __future__ import annotations
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.lower_expressions import Body
 from p4cats.compiler.ir.lower_statements import StatementLowering
-from p4cats.compiler.ir.types import Bits
+from p4cats.compiler.ir.types import P4Annotation
 from p4cats.compiler.ir.unit import Environment, control_plane
-from p4cats.compiler.types import constant, tree
+from p4cats.compiler.types import tree
 from p4cats.compiler.types.annotations import find, p4_annotations
 from p4cats.compiler.types.model import Extern, Type
 
-_DROPPED = ("tableonly", "defaultonly")
 _RANKED = {"ternary", "range", "optional"}
 DEFAULT_SIZE = 1024
 """p4c's size of a table that names none."""
@@ -34,7 +33,9 @@ class TableLowering(StatementLowering):
             if not p.direction:
                 self._require_data(p)
                 data.append(
-                    ir.ActionParameter(variable, p4_annotations(p.annotations), self.unit.types.written(p.type))
+                    ir.ActionParameter(
+                        variable, p4_annotations(p.annotations), self.unit.types.written(p.type)
+                    )
                 )
         made = ir.Action(
             control_plane(self.env.prefix, action.name, action.annotations), action.span, params, data, [], []
@@ -46,7 +47,9 @@ class TableLowering(StatementLowering):
 
     def _require_data(self, p: tree.Var) -> None:
         if isinstance(p.type, Extern):
-            raise self.unit.reporter.fatal(p.span, f"action parameter '{p.name}' of extern type is not supported")
+            raise self.unit.reporter.fatal(
+                p.span, f"action parameter '{p.name}' of extern type is not supported"
+            )
 
     # -- tables -------------------------------------------------------------------------------
 
@@ -82,7 +85,7 @@ class TableLowering(StatementLowering):
             bound = self.prepare(reference.bound, self._effects(self.action_of(reference.action)))
         if effects or bound.after:
             raise self.unit.reporter.fatal(
-                reference.span, "this argument needs a copy at every use of the table, which is not supported",
+                reference.span, "this argument needs a copy at every use of the table: not supported",
                 "copy the value to a variable before the table is applied",
             )  # fmt: skip
         return ir.ActionRef(
@@ -99,7 +102,7 @@ class TableLowering(StatementLowering):
             raise self.unit.reporter.fatal(table.span, "NoAction is not declared", "#include <core.p4>")
         action = self.action_of(nothing)
         if all(r.action is not action for r in references):
-            from_core = (ir_annotation("defaultonly"),)
+            from_core = (P4Annotation("defaultonly"),)
             references.append(ir.ActionRef(action, [], from_core, False, True))
         return ir.ActionCall(action, [])
 
@@ -150,7 +153,9 @@ class TableLowering(StatementLowering):
                 if table_key.match_kind != "selector"
             ]
             annotations = p4_annotations(entry.annotations)
-            result.append(ir.Entry(patterns, self._use(entry.use), priority, entry.const, entry.span, annotations))
+            result.append(
+                ir.Entry(patterns, self._use(entry.use), priority, entry.const, entry.span, annotations)
+            )
         return result
 
     def pattern(self, e: tree.Expr, type_: Type) -> ir.Pattern:
@@ -186,9 +191,4 @@ def _priorities(table: tree.Table, entries: list[tree.Entry]) -> list[int]:
     return found
 
 
-def ir_annotation(name: str) -> ir.P4Annotation:
-    """An annotation without arguments."""
-    return ir.P4Annotation(name)
-
-
-__all__ = ["Bits", "TableLowering", "constant"]
+__all__ = ["DEFAULT_SIZE", "TableLowering"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from p4cats.compiler.ir import nodes as ir
-from p4cats.compiler.ir.types import Bool, Composite, Enum, Stack, Void
+from p4cats.compiler.ir.access import walk
+from p4cats.compiler.ir.types import Bits, Bool, Enum
 
 
 def program_text(program: ir.Program) -> str:
@@ -17,8 +18,8 @@ def program_text(program: ir.Program) -> str:
     for value_set in program.value_sets:
         rows.append(f"value_set<{value_set.element}> {value_set.name}({value_set.size})")
     for function in program.functions:
-        rows += _body(f"function {function.return_type} {function.name}", function.parameters, function.locals,
-                      function.body)  # fmt: skip
+        head = f"function {function.return_type} {function.name}"
+        rows += _body(head, function.parameters, function.locals, function.body)
     held = {id(a) for c in _controls(program) for a in c.actions}
     for action in program.actions:
         if id(action) not in held:
@@ -30,8 +31,6 @@ def program_text(program: ir.Program) -> str:
 
 def _blocks(program: ir.Program) -> list[ir.Parser | ir.Control]:
     """All blocks, callees before callers."""
-    from p4cats.compiler.ir.access import walk  # noqa: PLC0415  (access imports nodes only; kept local)
-
     found: list[ir.Parser | ir.Control] = []
 
     def visit(block: ir.Parser | ir.Control) -> None:
@@ -276,13 +275,13 @@ def _const(e: ir.Const) -> str:
             return "true" if e.value else "false"
         case Enum(members=members):
             return f"{e.type}.{members[e.value]}"
-        case ir_type if hasattr(ir_type, "width"):
-            return f"{ir_type.width}{'s' if ir_type.signed else 'w'}{e.value}"
+        case Bits(width=width, signed=signed):
+            return f"{width}{'s' if signed else 'w'}{e.value}"
         case _:
             return f"{e.type}.{e.value}"
 
 
 __all__ = [
-    "Composite", "Stack", "Void", "action_text", "control_text", "expr_text", "parser_text", "pattern_text",
-    "program_text", "statement_text", "table_text",
+    "action_text", "control_text", "expr_text", "parser_text", "pattern_text", "program_text",
+    "statement_text", "table_text",
 ]  # fmt: skip

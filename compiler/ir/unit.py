@@ -8,10 +8,10 @@ from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.access import Effects
 from p4cats.compiler.ir.convert import TypeConverter
+from p4cats.compiler.parse import ast
 from p4cats.compiler.types import tree
 from p4cats.compiler.types.annotations import find, number_of, p4_annotations, text_of
 from p4cats.compiler.types.model import Type, TypeVar
-from p4cats.compiler.parse import ast
 
 Instance = ir.ExternInstance | ir.Control | ir.Parser | ir.Expr
 
@@ -73,10 +73,8 @@ class Unit:
 def control_plane(prefix: str, name: str, annotations: list[ast.Annotation]) -> ir.ControlPlane:
     """Name and annotations of an object for the control plane (18.3.2); a leading dot is absolute."""
     local = text_of(annotations, "name") or name
-    if local.startswith("."):
-        full = local[1:]
-    else:
-        full = f"{prefix}.{local}" if prefix else local
+    absolute = local.startswith(".")
+    full = local[1:] if absolute else f"{prefix}.{local}" if prefix else local
     return ir.ControlPlane(
         full,
         p4_annotations(annotations, ("name", "id", "brief", "description")),

@@ -19,6 +19,7 @@ from p4cats.compiler.ir.types import (
     Stack,
     String,
     Struct,
+    Type,
     Union,
     Varbit,
 )
@@ -150,7 +151,7 @@ class _Verifier:
         if len(table.default.data) != len(table.default.action.data):
             self.fail(table.span, "data of the default action are missing")
 
-    def _pattern(self, pattern: ir.Pattern, type_: ir.Type, span: Span) -> None:
+    def _pattern(self, pattern: ir.Pattern, type_: Type, span: Span) -> None:
         for e in (pattern.value, pattern.mask):
             if e is None:
                 continue
@@ -205,7 +206,9 @@ class _Verifier:
             if argument.value.type != parameter.type:
                 self.fail(span, f"argument {argument.value.type} for {parameter.type} {parameter.name}")
             if argument.direction != parameter.direction:
-                self.fail(span, f"direction {argument.direction!r} for {parameter.direction} {parameter.name}")
+                self.fail(
+                    span, f"direction {argument.direction!r} for {parameter.direction} {parameter.name}"
+                )
         self._aliases(arguments, span)
 
     def _aliases(self, arguments: list[ir.Argument], span: Span) -> None:
@@ -273,7 +276,7 @@ class _Verifier:
     def _make(self, e: ir.Make) -> None:
         match e.type:
             case Struct() | Header():
-                types: list[ir.Type] = [f.type for f in e.type.fields]
+                types: list[Type] = [f.type for f in e.type.fields]
             case Stack():
                 types = [e.type.element] * e.type.size
             case _:

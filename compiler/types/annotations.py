@@ -47,7 +47,9 @@ def _p4_annotation(a: ast.Annotation) -> P4Annotation:
     pairs = tuple((v.name, _literal(v.value)) for v in a.structured if isinstance(v, ast.NamedValue))
     if pairs:
         return P4Annotation(a.name, None, None, pairs)
-    return P4Annotation(a.name, None, tuple(_literal(v) for v in a.structured if isinstance(v, ast.Expression)))
+    return P4Annotation(
+        a.name, None, tuple(_literal(v) for v in a.structured if isinstance(v, ast.Expression))
+    )
 
 
 def _literal(e: ast.Expression) -> int | str | bool:

@@ -10,7 +10,7 @@ from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.parse import ast
 from p4cats.compiler.source import Span
 from p4cats.compiler.types import tree
-from p4cats.compiler.types.model import Type
+from p4cats.compiler.types.model import Param, Type
 from p4cats.compiler.types.scope import Scope, suggest
 
 
@@ -81,4 +81,12 @@ class Base:
 
     def expr(self, node: ast.Expression) -> tree.Expr:
         """Check an expression."""
+        raise NotImplementedError
+
+    def parameters(self, nodes: list[ast.Parameter], constructor: bool = False) -> list[Param]:
+        """Resolve parameters."""
+        raise NotImplementedError
+
+    def bring_in(self, params: list[Param], data: bool = False) -> list[tree.Var]:
+        """Declare run-time parameters in the current scope."""
         raise NotImplementedError

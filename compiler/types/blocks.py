@@ -50,7 +50,10 @@ class Blocks(Tables):
             if isinstance(type_, Extern | Block) and node.direction:
                 self.error(node.span, f"a parameter of type '{type_}' has no direction")
             if node.direction and (contains_int(type_) or isinstance(type_, List)):
-                self.error(node.type.span, f"'{type_}' exists at compile time only: the parameter cannot have a direction")
+                self.error(
+                    node.type.span,
+                    f"'{type_}' exists at compile time only: the parameter cannot have a direction",
+                )
                 type_ = tree.wrong(node.span).type
             if node.default is not None and node.direction == "out":
                 self.error(node.default.span, "an out parameter cannot have a default value")
@@ -102,7 +105,14 @@ class Blocks(Tables):
         params = self.parameters(node.parameters)
         ctor_params = self.parameters(node.constructor_parameters, constructor=True)
         return BlockDecl(
-            kind, node.name, type_params, params, ctor_params, node.name_span, body is not None, node.annotations
+            kind,
+            node.name,
+            type_params,
+            params,
+            ctor_params,
+            node.name_span,
+            body is not None,
+            node.annotations,
         )
 
     # -- controls -----------------------------------------------------------------------------
@@ -174,7 +184,11 @@ class Blocks(Tables):
         elif isinstance(type_, Tuple):
             elements = list(type_.elements)
         for element in elements:
-            if not isinstance(representation(element), Bits | Enum) and element != BOOL and not is_unknown(element):
+            if (
+                not isinstance(representation(element), Bits | Enum)
+                and element != BOOL
+                and not is_unknown(element)
+            ):
                 self.error(node.type.span, f"a value set cannot hold '{element}'")
         size = self.value(node.size)
         if not is_unknown(size.type) and not isinstance(representation(size.type), Bits | Int):
@@ -205,7 +219,9 @@ class Blocks(Tables):
             state = states.get(todo.pop())
             if state is None:
                 continue
-            following = [c.state for c in state.cases] if state.cases is not None else [state.next or "reject"]
+            following = (
+                [c.state for c in state.cases] if state.cases is not None else [state.next or "reject"]
+            )
             for name in following:
                 if name not in reached:
                     reached.add(name)
@@ -222,7 +238,9 @@ class Blocks(Tables):
             match node.transition:
                 case None:
                     self.reporter.warning(
-                        node.name_span, f"state '{node.name}' has no transition: it rejects", "end with transition …;"
+                        node.name_span,
+                        f"state '{node.name}' has no transition: it rejects",
+                        "end with transition …;",
                     )
                     state.next = "reject"
                 case ast.Name(name=name, span=span):
@@ -247,7 +265,9 @@ class Blocks(Tables):
         for case in node.cases:
             fine = self._known_state(case.state, known, case.state_span)
             if always:
-                self.reporter.warning(case.span, "this case is never reached: an earlier one matches everything")
+                self.reporter.warning(
+                    case.span, "this case is never reached: an earlier one matches everything"
+                )
                 always = False
             if not usable:
                 continue
@@ -263,7 +283,11 @@ class Blocks(Tables):
         type_ = representation(e.type)
         if isinstance(type_, Int):
             return self.wrong(e.span, "the subject of a select needs a width", "as in 8w1")
-        if not isinstance(type_, Bits | Enum | Opaque) and type_ not in {BOOL, ERROR} and not is_unknown(e.type):
+        if (
+            not isinstance(type_, Bits | Enum | Opaque)
+            and type_ not in {BOOL, ERROR}
+            and not is_unknown(e.type)
+        ):
             return self.wrong(e.span, f"select is not possible on '{e.type}'")
         return e
 
@@ -284,7 +308,9 @@ class Blocks(Tables):
             wanted = list(element.elements)
         given = [s.type for s in subjects]
         if [representation(t) for t in wanted] != [representation(t) for t in given]:
-            self.error(e.span, f"value set '{e.symbol.name}' holds '{element}', which does not fit the subjects")
+            self.error(
+                e.span, f"value set '{e.symbol.name}' holds '{element}', which does not fit the subjects"
+            )
             return False
         return True
 

@@ -145,7 +145,9 @@ class Calls(Expressions):
                 return self.wrong(node.span, f"'{type_}' is only a type: it has no body to apply")
             if type_.constructor_parameters():
                 return self.wrong(
-                    node.span, f"'{type_}' has constructor parameters", f"declare an instance: {type_}(…) name;"
+                    node.span,
+                    f"'{type_}' has constructor parameters",
+                    f"declare an instance: {type_}(…) name;",
                 )
             instance = self._anonymous_instance(type_, callee.base.span)
             reference = tree.InstanceRef(callee.base.span, type_, instance)
@@ -173,11 +175,15 @@ class Calls(Expressions):
         assert isinstance(base.symbol, tree.Table)
         name = base.symbol.name
         if callee.name != "apply":
-            return self.wrong(callee.name_span, f"table '{name}' has no method '{callee.name}'", "tables have .apply()")
+            return self.wrong(
+                callee.name_span, f"table '{name}' has no method '{callee.name}'", "tables have .apply()"
+            )
         if node.arguments:
             return self.wrong(node.span, "apply of a table takes no arguments")
         if self.place.kind != "control" or not self.place.apply:
-            return self.wrong(node.span, f"table '{name}' can only be applied in the apply block of a control")
+            return self.wrong(
+                node.span, f"table '{name}' can only be applied in the apply block of a control"
+            )
         if self.place.no_calls:
             return self.wrong(node.span, f"a table cannot be applied in {self.place.no_calls}")
         return tree.ApplyTable(node.span, TableType(name, "result"), [], base.symbol)
@@ -197,7 +203,9 @@ class Calls(Expressions):
             return tree.wrong(node.span)
         return tree.ApplyBlock(node.span, VOID, matched[0], base)
 
-    def _extern_method(self, node: ast.Call, callee: ast.Member, base: tree.Expr, extern: Extern) -> tree.Expr:
+    def _extern_method(
+        self, node: ast.Call, callee: ast.Member, base: tree.Expr, extern: Extern
+    ) -> tree.Expr:
         found = extern.declaration.methods.get(callee.name)
         if found is None:
             hint = suggest(callee.name, extern.declaration.methods)
@@ -213,8 +221,10 @@ class Calls(Expressions):
         if matched is None:
             return tree.wrong(node.span)
         args, result, type_args = matched
-        if extern.name == "packet_in" and callee.name in {"extract", "lookahead", "advance"} and not (
-            self.place.kind in {"parser", "function"}
+        if (
+            extern.name == "packet_in"
+            and callee.name in {"extract", "lookahead", "advance"}
+            and self.place.kind not in {"parser", "function"}
         ):
             return self.wrong(node.span, f"{callee.name} can only be called in parsers")
         if extern.name == "packet_in" and callee.name == "extract" and not self._extractable(args, node):
@@ -287,7 +297,9 @@ class Calls(Expressions):
         """Check constructor arguments; the type with inferred type arguments, and the matched arguments."""
         match type_:
             case Extern(declaration=declaration):
-                signature = self.choose(declaration.constructors, arguments, f"constructor of '{type_.name}'", span)
+                signature = self.choose(
+                    declaration.constructors, arguments, f"constructor of '{type_.name}'", span
+                )
                 if signature is None:
                     return None
                 type_params = declaration.type_params
@@ -320,7 +332,8 @@ class Calls(Expressions):
         given = [self.type_of(t) for t in node.type_arguments]
         if given and len(given) != len(signature.type_params):
             self.error(
-                node.span, f"'{signature.name}' takes {len(signature.type_params)} type arguments, not {len(given)}"
+                node.span,
+                f"'{signature.name}' takes {len(signature.type_params)} type arguments, not {len(given)}",
             )
             return []
         return given
@@ -360,9 +373,11 @@ class Calls(Expressions):
             self.error(span, f"arguments of {what} are named or positional, or given twice: not both")
             return
         wanted = str(len(params)) if len(required) == len(params) else f"{len(required)} to {len(params)}"
-        self.error(span, f"{what} takes {wanted} argument{'s' if wanted != '1' else ''}, not {len(arguments)}")
+        self.error(
+            span, f"{what} takes {wanted} argument{'s' if wanted != '1' else ''}, not {len(arguments)}"
+        )
 
-    def match(
+    def match(  # noqa: PLR0917
         self,
         signature: Signature,
         arguments: list[ast.Argument],
@@ -403,7 +418,9 @@ class Calls(Expressions):
             if bound is None:
                 if _only_in_result(variable, signature):
                     hint = f"write {signature.name}<…>(…)"
-                    self.error(span, f"the type argument '{variable}' of '{signature.name}' is not determined", hint)
+                    self.error(
+                        span, f"the type argument '{variable}' of '{signature.name}' is not determined", hint
+                    )
                     return None
                 bound = VOID
             elif contains_int(bound) and not constructor and signature.name != "log_msg":
@@ -432,7 +449,9 @@ class Calls(Expressions):
             case _ if isinstance(e.type, Void):
                 return self.wrong(e.span, "a call without result is not a value")
         if isinstance(e, tree.Construct) and not constructor:
-            return self.wrong(e.span, "an instance can only be made by a declaration or as a constructor argument")
+            return self.wrong(
+                e.span, "an instance can only be made by a declaration or as a constructor argument"
+            )
         return e
 
     def _infer(self, param: Param, value: tree.Expr, free: set[TypeVar], binding: Binding) -> None:
@@ -443,7 +462,7 @@ class Calls(Expressions):
             return
         bind(param.type, type_, free, binding)
 
-    def _adapted(
+    def _adapted(  # noqa: PLR0917
         self,
         param: Param,
         value: tree.Expr | None,
@@ -476,11 +495,14 @@ class Calls(Expressions):
             if not self.writable(value, f"an argument for {param.direction} {what}"):
                 return None
             if value.type != param.type and not bind(param.type, value.type, set(), {}):
-                self.error(value.span, f"{param.direction} {what} has type '{param.type}', the argument '{value.type}'")
+                self.error(
+                    value.span,
+                    f"{param.direction} {what} has type '{param.type}', the argument '{value.type}'",
+                )
                 return None
             if value.type != param.type:
-                self.error(value.span, f"{param.direction} {what} has type '{param.type}', the argument '{value.type}'",
-                           "no casts are possible for out and inout")  # fmt: skip
+                message = f"{param.direction} {what} has type '{param.type}', the argument '{value.type}'"
+                self.error(value.span, message, "no casts are possible for out and inout")
                 return None
             return tree.Arg(param, value)
         if not (isinstance(param.type, Extern) and isinstance(value.type, Extern)):
@@ -508,7 +530,10 @@ class Calls(Expressions):
                     if symbol.writable:
                         return True
                     if symbol.role == "data":
-                        self.error(e.span, f"'{symbol.name}' is action data of the control plane: it cannot be written")
+                        self.error(
+                            e.span,
+                            f"'{symbol.name}' is action data of the control plane: it cannot be written",
+                        )
                     else:
                         self.error(e.span, f"'{symbol.name}' is an 'in' parameter: it cannot be written",
                                    "declare it inout, or copy it to a variable")  # fmt: skip
@@ -528,7 +553,9 @@ class Calls(Expressions):
                     return False
                 case _:
                     break
-        self.error(e.span, f"{what} must be something that can be written: a variable, field, element or slice")
+        self.error(
+            e.span, f"{what} must be something that can be written: a variable, field, element or slice"
+        )
         return False
 
 
@@ -553,7 +580,7 @@ def _only_in_result(variable: TypeVar, signature: Signature) -> bool:
 
 
 def _size_bits(type_: Type, least: bool) -> int | None:
-    """Bits on the wire (8.?: minSizeInBits): varbit counts 0 or all, unions their least or greatest member."""
+    """Bits on the wire (9.1): varbit counts 0 or all, a union its least or greatest member."""
     match representation(type_):
         case Bits(width=width):
             return width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.parse import ast
@@ -72,7 +73,9 @@ class Checker(Blocks):
         params = getattr(generic, "params", None) or getattr(generic, "type_params", None) or []
         if isinstance(generic, BlockDecl):
             params = generic.type_params
-        self.define(node.name, tree.TypeName(node.name, type_, node.name_span, params, generic), node.name_span)
+        self.define(
+            node.name, tree.TypeName(node.name, type_, node.name_span, params, generic), node.name_span
+        )
         if not params:
             self.result.types.append(type_)
 
@@ -233,8 +236,8 @@ class Checker(Blocks):
         names = [p.name for p in function.signature.params]
         for other in old.functions:
             if [p.name for p in other.signature.params] == names:
-                self.error(node.name_span, f"function '{node.name}' with these parameter names is already declared",
-                           f"first declared at {other.span}")  # fmt: skip
+                message = f"function '{node.name}' with these parameter names is already declared"
+                self.error(node.name_span, message, f"first declared at {other.span}")
                 return
         old.functions.append(function)
 
@@ -273,11 +276,16 @@ class Checker(Blocks):
         with self.nested():
             type_params = self.bring_in_type_params(node.type_parameters)
             params = self.parameters(node.parameters, constructor=True)
-        declaration = BlockDecl("package", node.name, type_params, [], params, node.name_span, True, node.annotations)
+        declaration = BlockDecl(
+            "package", node.name, type_params, [], params, node.name_span, True, node.annotations
+        )
         self._add_block(node, declaration, tree.Package(declaration))
 
     def _add_block(
-        self, node: ast.Declaration, declaration: BlockDecl, block: tree.Control | tree.Parser | tree.Package | None
+        self,
+        node: ast.Declaration,
+        declaration: BlockDecl,
+        block: tree.Control | tree.Parser | tree.Package | None,
     ) -> None:
         if block is not None:
             self.result.blocks[declaration] = block
@@ -301,7 +309,7 @@ class Checker(Blocks):
     def _declare_value_set(self, node: ast.ValueSet) -> None:
         self.error(node.span, "a value set stands in a parser")
 
-    _declarations: dict[type[ast.Statement], Callable[..., None]] = {
+    _declarations: ClassVar[dict[type[ast.Statement], Callable[..., None]]] = {
         ast.Header: _declare_composite,
         ast.HeaderUnion: _declare_composite,
         ast.Struct: _declare_composite,

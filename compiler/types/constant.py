@@ -5,6 +5,8 @@ Values are Python ints in the range of their type; `width` None is the arbitrary
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from p4cats.compiler.ir.types import Bits
 
 MAX_WIDTH = 1 << 20
@@ -84,7 +86,7 @@ def _shift(op: str, left: int, right: int, type_: Bits | None) -> int | None:
     return wrap(left << right if op == "<<" else left >> right, type_)
 
 
-_COMPARE = {
+_COMPARE: dict[str, Callable[[int, int], bool]] = {
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
     "<": lambda a, b: a < b,
@@ -94,7 +96,7 @@ _COMPARE = {
     "&&": lambda a, b: bool(a and b),
     "||": lambda a, b: bool(a or b),
 }
-_ARITHMETIC = {
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,

@@ -188,9 +188,7 @@ class Conversions(Base):
             case _:
                 return None
 
-    def _positional(
-        self, e: tree.Make, target: Type, fields: list[tuple[str, Type]], what: str
-    ) -> tree.Expr:
+    def _positional(self, e: tree.Make, target: Type, fields: list[tuple[str, Type]], what: str) -> tree.Expr:
         count = len(e.values)
         if count > len(fields) or (count < len(fields) and not e.rest):
             return self.wrong(e.span, f"{count} values for {what}, which has {len(fields)} fields")
@@ -208,7 +206,9 @@ class Conversions(Base):
         missing = [n for n in target.fields if n not in given]
         if missing and not e.rest:
             return self.wrong(
-                e.span, f"no value for field '{missing[0]}' of '{target}'", "end with ', ...' for default values"
+                e.span,
+                f"no value for field '{missing[0]}' of '{target}'",
+                "end with ', ...' for default values",
             )
         values = [
             self.coerce(given[f.name], f.type, f"field '{f.name}'")
@@ -294,8 +294,10 @@ class Conversions(Base):
         if isinstance(e.type, Unknown):
             return None
         number = self.as_number(e)
-        if isinstance(number, tree.Constant) and isinstance(number.value, int) and isinstance(
-            representation(number.type), Int | Bits
+        if (
+            isinstance(number, tree.Constant)
+            and isinstance(number.value, int)
+            and isinstance(representation(number.type), Int | Bits)
         ):
             return number.value
         self.error(e.span, f"{what} must be a compile-time constant number")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import ClassVar
 
 from p4cats.compiler.parse import ast
 from p4cats.compiler.source import Span
@@ -71,7 +72,11 @@ class Expressions(Operators):
 
     @staticmethod
     def _call_hint(e: tree.Expr) -> str | None:
-        return "to apply it, write .apply()" if isinstance(e.type, TableType) and e.type.part == "table" else None
+        return (
+            "to apply it, write .apply()"
+            if isinstance(e.type, TableType) and e.type.part == "table"
+            else None
+        )
 
     # -- literals -----------------------------------------------------------------------------
 
@@ -103,7 +108,9 @@ class Expressions(Operators):
         for item in node.fields:
             if item.name in seen:
                 return self.wrong(item.span, f"field '{item.name}' is given twice")
-            seen[item.name] = self.expr(item.value) if isinstance(item.value, ast.Rest) else self.value(item.value)
+            seen[item.name] = (
+                self.expr(item.value) if isinstance(item.value, ast.Rest) else self.value(item.value)
+            )
         fields = {n: Member(n, v.type, v.span) for n, v in seen.items()}
         type_: Type = Composite("struct", "", fields, node.span)
         if any(is_unknown(v.type) for v in seen.values()):
@@ -120,7 +127,9 @@ class Expressions(Operators):
 
     def _name(self, node: ast.Name) -> tree.Expr:
         if node.name == "this":
-            return self.wrong(node.span, "'this' is only allowed in extern implementations, which v1model has not")
+            return self.wrong(
+                node.span, "'this' is only allowed in extern implementations, which v1model has not"
+            )
         symbol = self.lookup(node.name, node.dotted, node.span)
         if symbol is None:
             return tree.wrong(node.span)
@@ -175,9 +184,13 @@ class Expressions(Operators):
             case TableType() as table:
                 return self._table_member(node, base, table)
             case Tuple():
-                return self.wrong(node.name_span, f"a tuple has no field '{node.name}'", "write t[0], t[1], …")
+                return self.wrong(
+                    node.name_span, f"a tuple has no field '{node.name}'", "write t[0], t[1], …"
+                )
             case Extern() | Block():
-                return self.wrong(node.name_span, f"'{node.name}' of '{base.type}' is only meaningful in a call")
+                return self.wrong(
+                    node.name_span, f"'{node.name}' of '{base.type}' is only meaningful in a call"
+                )
             case _:
                 return self.wrong(node.name_span, f"{_describe(base)} has no member '{node.name}'")
 
@@ -252,7 +265,9 @@ class Expressions(Operators):
                 if known is None:
                     return self.wrong(index.span, "the index of a tuple must be a compile-time constant")
                 if not 0 <= known < len(elements):
-                    return self.wrong(index.span, f"index {known} is outside of the tuple's {len(elements)} elements")
+                    return self.wrong(
+                        index.span, f"index {known} is outside of the tuple's {len(elements)} elements"
+                    )
                 if isinstance(base, tree.Make):
                     return at(base.values[known], node.span)
                 return tree.FieldRef(node.span, elements[known], base, f"f{known}")
@@ -260,7 +275,9 @@ class Expressions(Operators):
                 if known is None or not isinstance(base, tree.Make):
                     return tree.Element(node.span, element, base, index)
                 if not 0 <= known < len(base.values):
-                    return self.wrong(index.span, f"index {known} is outside of the list's {len(base.values)} elements")
+                    return self.wrong(
+                        index.span, f"index {known} is outside of the list's {len(base.values)} elements"
+                    )
                 return at(base.values[known], node.span)
             case _:
                 return self.wrong(node.span, f"'{base.type}' has no elements to index")
@@ -336,7 +353,9 @@ class Expressions(Operators):
         operand = self.expr(node.operand)
         if isinstance(operand, tree.Any | tree.Invalid):
             return self.cast(operand, target, node.span)
-        return self.cast(self.value(node.operand) if isinstance(operand, tree.Named) else operand, target, node.span)
+        return self.cast(
+            self.value(node.operand) if isinstance(operand, tree.Named) else operand, target, node.span
+        )
 
     def _mask(self, node: ast.Mask) -> tree.Expr:
         value, mask = self.as_number(self.value(node.value)), self.as_number(self.value(node.mask))
@@ -344,7 +363,9 @@ class Expressions(Operators):
         if is_unknown(value.type) or is_unknown(mask.type):
             return tree.wrong(node.span)
         if value.type != mask.type or not isinstance(value.type, Bits | Int):
-            return self.wrong(node.span, f"a mask needs two numbers of one type, not '{value.type}' and '{mask.type}'")
+            return self.wrong(
+                node.span, f"a mask needs two numbers of one type, not '{value.type}' and '{mask.type}'"
+            )
         return tree.MaskSet(node.span, Set(value.type), value, mask)
 
     def _range(self, node: ast.Range) -> tree.Expr:
@@ -353,7 +374,9 @@ class Expressions(Operators):
         if is_unknown(low.type) or is_unknown(high.type):
             return tree.wrong(node.span)
         if low.type != high.type or not isinstance(low.type, Bits | Int):
-            return self.wrong(node.span, f"a range needs two numbers of one type, not '{low.type}' and '{high.type}'")
+            return self.wrong(
+                node.span, f"a range needs two numbers of one type, not '{low.type}' and '{high.type}'"
+            )
         return tree.RangeSet(node.span, Set(low.type), low, high)
 
     def _tuple_keyset(self, node: ast.TupleKeyset) -> tree.Expr:
@@ -371,7 +394,7 @@ class Expressions(Operators):
     def _call(self, node: ast.Call) -> tree.Expr:
         return self.call(node)
 
-    _checks: dict[type[ast.Expression], Callable[..., tree.Expr]] = {
+    _checks: ClassVar[dict[type[ast.Expression], Callable[..., tree.Expr]]] = {
         ast.IntLiteral: _int,
         ast.BoolLiteral: _bool,
         ast.StringLiteral: _string,

@@ -259,7 +259,7 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """"parser", "control" or "package"."""
+        """ "parser", "control" or "package"."""
         return self.declaration.kind
 
     def parameters(self) -> list[Param]:

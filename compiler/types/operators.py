@@ -76,7 +76,10 @@ class Operators(Types):
         if is_unknown(left.type) or is_unknown(right.type):
             return tree.wrong(span)
         if op in _LOGIC:
-            left, right = self.condition(left, f"an operand of {op}"), self.condition(right, f"an operand of {op}")
+            left, right = (
+                self.condition(left, f"an operand of {op}"),
+                self.condition(right, f"an operand of {op}"),
+            )
             if isinstance(left.type, Unknown) or isinstance(right.type, Unknown):
                 return tree.wrong(span)
             if isinstance(left, tree.Constant):  # the right side of a decided operator is never evaluated
@@ -139,7 +142,9 @@ class Operators(Types):
         elif isinstance(right.type, Bits) and right.type.signed:
             return self.wrong(right.span, f"the right operand of '{op}' must be unsigned, not '{right.type}'")
         if isinstance(left.type, Int) and not isinstance(right, tree.Constant):
-            return self.wrong(left.span, "an 'int' can be shifted only by a constant", "give it a width, as in 8w1")
+            return self.wrong(
+                left.span, "an 'int' can be shifted only by a constant", "give it a width, as in 8w1"
+            )
         return self._fold(op, left, right, span, left.type)
 
     def _concatenation(self, left: tree.Expr, right: tree.Expr, span: Span) -> tree.Expr:

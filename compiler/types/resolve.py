@@ -73,7 +73,7 @@ class Types(Conversions):
         if found == DONT_CARE:
             self.error(ref.span, "'_' is only allowed as a type argument")
             return UNKNOWN
-        if found == VOID or found == MATCH_KIND:
+        if found in {VOID, MATCH_KIND}:
             self.error(ref.span, f"no value has type '{found}'")
             return UNKNOWN
         if isinstance(ref, ast.NamedType) and not ref.arguments:
@@ -141,7 +141,7 @@ class Types(Conversions):
         return Stack(element, size)
 
     def check_header_field(self, type_: Type, span: Span) -> bool:
-        """Fields of headers: bit, int, varbit, bool, serialisable enums, newtypes and structs of these (7.2.2)."""
+        """bit, int, varbit, bool, serialisable enums, newtypes, structs of these (7.2.2)."""
         match underlying(type_):
             case Bits() | Varbit() | Bool() | SerEnum() | Unknown() | TypeVar():
                 return True
@@ -157,5 +157,7 @@ class Types(Conversions):
         """`type` may rename bit, int, bool, string, serialisable enums and other such names (7.3)."""
         if isinstance(type_, Bits | Bool | New | SerEnum | Unknown | Error) or type_ == STRING:
             return True
-        self.error(span, f"'type' cannot be based on '{type_}'", "use typedef for another name of the same type")
+        self.error(
+            span, f"'type' cannot be based on '{type_}'", "use typedef for another name of the same type"
+        )
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from p4cats.compiler.parse import ast
 from p4cats.compiler.types import tree
@@ -55,8 +56,8 @@ class Statements(Calls):
                        f"{type_}(…) {node.name};")  # fmt: skip
             type_ = tree.wrong(node.span).type
         elif contains_int(type_) or isinstance(type_, List) or str(type_) == "string":
-            self.error(node.type.span, f"a variable cannot have type '{type_}', which exists at compile time only",
-                       "make it const")  # fmt: skip
+            message = f"a variable cannot have type '{type_}', which exists at compile time only"
+            self.error(node.type.span, message, "make it const")
             type_ = tree.wrong(node.span).type
         value = None
         if node.initializer is not None:
@@ -87,10 +88,14 @@ class Statements(Calls):
         type_ = self.type_of(node.type)
         made = self.instantiate(node.type, type_, node.arguments, node.span)
         if made is None:
-            placeholder = tree.Const(node.name, tree.wrong(node.span).type, node.name_span, tree.wrong(node.span))
+            placeholder = tree.Const(
+                node.name, tree.wrong(node.span).type, node.name_span, tree.wrong(node.span)
+            )
             self.define(node.name, placeholder, node.name_span)
             return None
-        instance = tree.Instance(node.name_span, node.name, made[0], made[1], node.annotations, bool(node.members))
+        instance = tree.Instance(
+            node.name_span, node.name, made[0], made[1], node.annotations, bool(node.members)
+        )
         self.define(node.name, instance, node.name_span)
         return instance
 
@@ -109,7 +114,9 @@ class Statements(Calls):
         value = self._right_side(node.value)
         if is_unknown(target.type) or is_unknown(value.type):
             return
-        if isinstance(target.type, Opaque | TableType | Extern | Block) or not self.writable(target, "the left side"):
+        if isinstance(target.type, Opaque | TableType | Extern | Block) or not self.writable(
+            target, "the left side"
+        ):
             if isinstance(target.type, Opaque | TableType | Extern | Block):
                 self.error(target.span, "the left side must be something that can be written")
             return
@@ -121,7 +128,9 @@ class Statements(Calls):
             if is_unknown(result.type):
                 return
             if result.type != target.type:
-                self.error(node.span, f"'{node.op}' gives '{result.type}', which does not fit '{target.type}'")
+                self.error(
+                    node.span, f"'{node.op}' gives '{result.type}', which does not fit '{target.type}'"
+                )
                 return
             if isinstance(result, tree.Binary):
                 value = result.right
@@ -221,7 +230,10 @@ class Statements(Calls):
                     high = self.coerce(collection.high, variable.type, "the loop's variable")
                     collection = tree.RangeSet(collection.span, Set(variable.type), low, high)
                 elif element != variable.type and not is_unknown(variable.type):
-                    self.error(collection.span, f"'{variable.name}' has type '{variable.type}', the elements '{element}'")
+                    self.error(
+                        collection.span,
+                        f"'{variable.name}' has type '{variable.type}', the elements '{element}'",
+                    )
                     element = None
             self.place.loops += 1
             body = self.block(node.body)
@@ -316,7 +328,7 @@ class Statements(Calls):
         seen.add(label.symbol)
         return True, label.symbol
 
-    _statement_checks: dict[type[ast.Statement], Callable[..., None]] = {
+    _statement_checks: ClassVar[dict[type[ast.Statement], Callable[..., None]]] = {
         ast.Variable: _variable,
         ast.Constant: _constant,
         ast.Instantiation: _instance,

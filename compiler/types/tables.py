@@ -89,7 +89,11 @@ class Tables(Statements):
         e = self.value(node.expression)
         self.place.no_calls = outer
         if node.match_kind not in self.match_kinds:
-            self.error(node.span, f"unknown match kind '{node.match_kind}'", suggest(node.match_kind, self.match_kinds))
+            self.error(
+                node.span,
+                f"unknown match kind '{node.match_kind}'",
+                suggest(node.match_kind, self.match_kinds),
+            )
             return None
         if is_unknown(e.type):
             return None
@@ -102,7 +106,9 @@ class Tables(Statements):
         name = text_of(node.annotations, "name") or key_name(node.expression, e)
         if name is None:
             if not find(node.annotations, "hidden"):
-                self.error(node.expression.span, "this key needs a name for the control plane", 'add @name("…")')
+                self.error(
+                    node.expression.span, "this key needs a name for the control plane", 'add @name("…")'
+                )
             name = "?"
         return tree.Key(e, node.match_kind, name, node.span, node.annotations)
 
@@ -198,7 +204,9 @@ class Tables(Statements):
             case _:
                 if not find(item.annotations, "noWarn"):
                     self.reporter.warning(
-                        item.span, f"unknown table property '{item.name}' has no effect", suggest(item.name, _PROPERTIES)
+                        item.span,
+                        f"unknown table property '{item.name}' has no effect",
+                        suggest(item.name, _PROPERTIES),
                     )
 
     def _default_action(self, item: ast.TableProperty, table: tree.Table) -> tree.ActionUse | None:
@@ -266,7 +274,9 @@ class Tables(Statements):
                 mask &= (1 << width.width) - 1
                 inverse = mask ^ ((1 << width.width) - 1)
                 if inverse & (inverse + 1):
-                    return self.wrong(e.mask.span, "the mask of an lpm key must be a prefix: ones, then zeros")
+                    return self.wrong(
+                        e.mask.span, "the mask of an lpm key must be a prefix: ones, then zeros"
+                    )
         return e
 
     def keysets(self, node: ast.Expression, types: list[Type], what: str) -> list[tree.Expr] | None:
@@ -277,7 +287,9 @@ class Tables(Statements):
         if len(types) > 1 and isinstance(node, ast.ListExpression):
             nodes = node.elements
         if len(nodes) != len(types):
-            self.error(node.span, f"{len(nodes)} key sets for {len(types)} {what}{'s' if len(types) != 1 else ''}")
+            self.error(
+                node.span, f"{len(nodes)} key sets for {len(types)} {what}{'s' if len(types) != 1 else ''}"
+            )
             return None
         found = [self.keyset(n, t) for n, t in zip(nodes, types, strict=True)]
         return None if any(is_unknown(k.type) for k in found) else found
@@ -285,23 +297,33 @@ class Tables(Statements):
     def keyset(self, node: ast.Expression, type_: Type) -> tree.Expr:
         """One key set, converted to the type of what it is compared with."""
         e = self.expr(node)
-        target = type_ if not isinstance(type_, Int) else type_
+        target = type_
         match e:
             case tree.Any() | tree.Wrong():
                 return e
             case tree.MaskSet():
                 number = self._number_type(target)
-                value, mask = self.coerce(e.value, number, "the value"), self.coerce(e.mask, number, "the mask")
+                value, mask = (
+                    self.coerce(e.value, number, "the value"),
+                    self.coerce(e.mask, number, "the mask"),
+                )
                 if is_unknown(value.type) or is_unknown(mask.type):
                     return tree.wrong(node.span)
                 return tree.MaskSet(e.span, Set(number), value, mask)
             case tree.RangeSet():
                 number = self._number_type(target)
-                low, high = self.coerce(e.low, number, "the lower end"), self.coerce(e.high, number, "the upper end")
+                low, high = (
+                    self.coerce(e.low, number, "the lower end"),
+                    self.coerce(e.high, number, "the upper end"),
+                )
                 if is_unknown(low.type) or is_unknown(high.type):
                     return tree.wrong(node.span)
-                if isinstance(low, tree.Constant) and isinstance(high, tree.Constant) and (
-                    isinstance(low.value, int) and isinstance(high.value, int) and low.value > high.value
+                if (
+                    isinstance(low, tree.Constant)
+                    and isinstance(high, tree.Constant)
+                    and (
+                        isinstance(low.value, int) and isinstance(high.value, int) and low.value > high.value
+                    )
                 ):
                     self.reporter.warning(e.span, "the range is empty")
                 return tree.RangeSet(e.span, Set(number), low, high)

@@ -96,7 +96,7 @@ def wrong(span: Span) -> Wrong:
 
 @dataclass(eq=False, slots=True)
 class Constant(Expr):
-    """A number, bool (0/1), error or enum member (index; value for serialisable enums), string, match kind."""
+    """A number, bool (0/1), string, error or enum member (its index, or value if serialisable)."""
 
     value: int | str
 
