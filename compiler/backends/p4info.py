@@ -11,8 +11,9 @@ from pathlib import Path
 
 from finsy.proto import p4i
 from google.protobuf import json_format, text_format
+
 from p4cats.compiler.backends.p4info_ids import IdError, Prefix, aliases, assign_ids, number_fields
-from p4cats.compiler.backends.p4info_reachable import applied_tables
+from p4cats.compiler.backends.p4info_reachable import applied_tables, used_actions
 from p4cats.compiler.backends.p4info_types import TypeSpecs, padded, put_annotations, sdn_bitwidth
 from p4cats.compiler.diagnostics import CompileError, Diagnostic, Severity
 from p4cats.compiler.ir import nodes as ir
@@ -87,9 +88,8 @@ class _Builder:
         self._types = TypeSpecs(self._info.type_info, program.errors)
         applied = applied_tables(program)
         live = [t for t in program.tables if id(t) in applied]
-        used = {id(ref.action) for table in live for ref in table.actions}
         self._tables = [t for t in live if not t.control_plane.hidden]
-        self._actions = _unique([a for a in program.actions if id(a) in used and not a.control_plane.hidden])
+        self._actions = [a for a in used_actions(program, live) if not a.control_plane.hidden]
         self._externs = [e for e in program.externs if e.kind in _EXTERN_PREFIXES and self._visible(e)]
         self._value_sets = [v for v in program.value_sets if not v.control_plane.hidden]
         self._ids: dict[tuple[Prefix, str], int] = {}
@@ -371,10 +371,6 @@ class _Builder:
         message.type_spec.CopyFrom(self._types.spec(digest.type))
 
 
-def _unique(actions: list[ir.Action]) -> list[ir.Action]:
-    return list({a.name: a for a in reversed(actions)}.values())[::-1]
-
-
 def _document(preamble: p4i.Preamble, brief: str | None, description: str | None) -> None:
     if brief is not None:
         preamble.doc.brief = brief
@@ -384,7 +380,12 @@ def _document(preamble: p4i.Preamble, brief: str | None, description: str | None
 
 def _parameter_name(parameter: ir.ActionParameter) -> str:
     named = next((a for a in parameter.annotations if a.name == "name"), None)
-    return _unquoted(named) if named is not None else parameter.variable.name
+    if named is not None:
+        return _unquoted(named)
+    # The IR made names unique within a block: the name as written is what the declaration shows.
+    unique, span = parameter.variable.name, parameter.variable.span
+    written = span.source.text[span.start : span.end]
+    return written if re.fullmatch(rf"{re.escape(written)}(_\d+)?", unique) else unique
 
 
 def _unquoted(annotation: irt.P4Annotation) -> str:

@@ -1,4 +1,4 @@
-"""Which tables a program can apply: p4c drops the others, and P4Info does not list them."""
+"""Which tables and actions a program can use: p4c drops the others, and P4Info does not list them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,61 @@ from p4cats.compiler.ir import nodes as ir
 
 def applied_tables(program: ir.Program) -> set[int]:
     """`id()` of every table that ingress, egress or a checksum control may apply."""
-    found: set[int] = set()
-    seen: set[int] = set()
-    pending: list[ir.Control | ir.Parser] = [
-        program.parser,
+    return set().union(*(_applied(control) for control in _controls(program)))
+
+
+def used_actions(program: ir.Program, tables: list[ir.Table]) -> list[ir.Action]:
+    """Actions of the given tables, each name once, in p4c's order.
+
+    That is control by control; top-level actions (NoAction) stand before a control's own, because p4c
+    copies them to the head of every control that uses them.
+    """
+    wanted = {id(t): t for t in tables}
+    found: dict[str, ir.Action] = {}
+    for control in _controls(program):
+        applied = _applied(control)
+        used = {id(r.action) for t in wanted.values() if id(t) in applied for r in t.actions}
+        own = {id(a) for block in _blocks(control) for a in block.actions}
+        actions = [a for a in program.actions if id(a) in used]
+        for action in sorted(actions, key=lambda a: id(a) in own):
+            found.setdefault(action.name, action)
+    return list(found.values())
+
+
+def _controls(program: ir.Program) -> list[ir.Control]:
+    return [
         program.verify_checksum,
         program.ingress,
         program.egress,
         program.compute_checksum,
         program.deparser,
     ]
+
+
+def _applied(control: ir.Control) -> set[int]:
+    return {
+        id(statement.table)
+        for block in _blocks(control)
+        for statement in _walk(block.body)
+        if isinstance(statement, ir.ApplyTable)
+    }
+
+
+def _blocks(top: ir.Control) -> list[ir.Control]:
+    """A control and those that it calls, directly or not."""
+    blocks: list[ir.Control] = []
+    seen: set[int] = set()
+    pending = [top]
     while pending:
         block = pending.pop()
         if id(block) in seen:
             continue
         seen.add(id(block))
-        if isinstance(block, ir.Control):
-            for statement in _walk(block.body):
-                if isinstance(statement, ir.ApplyTable):
-                    found.add(id(statement.table))
-                elif isinstance(statement, ir.CallBlock):
-                    pending.append(statement.block)
-    return found
+        blocks.append(block)
+        for statement in _walk(block.body):
+            if isinstance(statement, ir.CallBlock) and isinstance(statement.block, ir.Control):
+                pending.append(statement.block)
+    return blocks
 
 
 def _walk(statements: Iterable[ir.Stmt]) -> Iterable[ir.Stmt]:
@@ -55,4 +88,4 @@ def _walk(statements: Iterable[ir.Stmt]) -> Iterable[ir.Stmt]:
                 pass
 
 
-__all__ = ["applied_tables"]
+__all__ = ["applied_tables", "used_actions"]

@@ -7,6 +7,7 @@ are listed, as p4c does.
 from __future__ import annotations
 
 from finsy.proto import p4i, p4t
+
 from p4cats.compiler.ir import types as irt
 from p4cats.compiler.ir.types import WrittenType
 
