@@ -68,7 +68,6 @@ class Base:
         if name in self.scope.names and name != "_":
             old = self.scope.names[name]
             self.error(span, f"'{name}' is already declared", f"first declared at {old.span}")
-            return
         self.scope.names[name] = symbol
 
     def lookup(self, name: str, dotted: bool, span: Span, what: str = "name") -> tree.Symbol | None:
