@@ -37,7 +37,7 @@ format: $(READY) ## let ruff format everything
 
 bench: $(READY) ## measure; writes build/bench.json
 	@mkdir -p build
-	@$(BIN)/python -m tests.bench --json build/bench.json
+	@$(BIN)/python tests/bench/run.py --json build/bench.json
 
 golden: $(READY) ## write the golden files of the tests anew: review the difference
 	@$(BIN)/pytest -q tests/unit tests/conformance --golden

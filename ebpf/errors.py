@@ -13,13 +13,17 @@ lines) follows on further lines.
 
 import os
 
+from p4cats.errors import UserError
 
-class EbpfError(Exception):
+
+class EbpfError(UserError):
     """Base of all errors of this package."""
 
 
 class MissingError(EbpfError, LookupError):
     """The machine lacks a privilege, a tool or a kernel feature."""
+
+    exit_code = 2
 
 
 class BuildError(EbpfError):

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from p4cats.topologies.network import Network
 from p4cats.topologies.schema import Instance, Topology
 
 CONVERGENCE_TIMEOUT_S = 30.0
+REQUEST_LIFETIME_MS = 2000
+"""A UDP request without an answer counts as in flight for so long; clients give up as early."""
 SERVER_QUEUE = 1024
 """Requests that may wait at a server: more than an overloaded one gets before its clients give up."""
 
@@ -81,7 +83,7 @@ class Deployment:
         self._tell("starting the switches")
         self.switches.wait()
         self._tell("starting the controller")
-        files = {name: PipelineFiles(p.p4info, p.device_config) for name, p in programs.items()}
+        files = {key: PipelineFiles(p.p4info, p.device_config) for key, p in programs.items()}
         socket = self.network.directory / "controller.sock"
         controller = Controller(self.topology, self.plan, dict(self.switches.addresses), files, socket=socket)
         self._stack.enter_context(_running(controller))
@@ -138,6 +140,7 @@ class Deployment:
             hosts=tuple(self._agent_hosts()),
             pin_dir=Path("/sys/fs/bpf/p4cats") / directory.name,
             run_dir=directory / "agent",
+            udp_request_ttl_ms=REQUEST_LIFETIME_MS,
             controller_socket=controller,
         )
         path = directory / "agent.json"
@@ -208,22 +211,34 @@ def end_process(process: subprocess.Popen[Any], timeout_s: float = 5.0) -> None:
 @contextmanager
 def _running(controller: Controller) -> Iterator[None]:
     """Run a controller in a thread of its own until the end of the block; it has converged at the start."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="controller", daemon=True)
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+    ended: Future[None] = Future()
+
+    async def run() -> None:
+        task = asyncio.create_task(controller.run())
+        begun.set_result((asyncio.get_running_loop(), task))
+        await task
+
+    def work() -> None:
+        try:
+            asyncio.run(run())
+        except asyncio.CancelledError:
+            ended.set_result(None)
+        except BaseException as error:  # noqa: BLE001 (told to the thread that waits)
+            ended.set_exception(error)
+
+    thread = threading.Thread(target=work, name="controller")
     thread.start()
-    task = asyncio.run_coroutine_threadsafe(controller.run(), loop)
+    loop, task = begun.result()
     try:
         converged = asyncio.run_coroutine_threadsafe(controller.converged(), loop)
-        done, _ = wait((task, converged), CONVERGENCE_TIMEOUT_S, FIRST_COMPLETED)
-        if task in done:
-            task.result()
-        if converged not in done:
+        wait((ended, converged), CONVERGENCE_TIMEOUT_S, FIRST_COMPLETED)
+        if ended.done():
+            ended.result()
+        if not converged.done():
             raise DeploymentError(f"the switches did not converge in {CONVERGENCE_TIMEOUT_S:.0f} s")
         yield
     finally:
-        task.cancel()
-        with suppress(CancelledError):
-            task.result(CONVERGENCE_TIMEOUT_S)
-        loop.call_soon_threadsafe(loop.stop)
+        if not ended.done():
+            loop.call_soon_threadsafe(task.cancel)
         thread.join()
-        loop.close()

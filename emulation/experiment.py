@@ -79,6 +79,7 @@ def run_policy(
     """Offer a plan under one policy and return what clients saw."""
     for name in deployment.topology.services:
         deployment.controller.set_service(name, policy=policy)
+    deployment.controller.converged()
     _drain(deployment)
     directory = deployment.network.directory / "runs" / policy
     directory.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from p4cats.compiler import CompileError, Reporter, compile_text, preprocess_to_text
 from p4cats.compiler.backends.p4info import p4info, write_p4info
+from p4cats.compiler.diagnostics import CompileError, Reporter
+from p4cats.compiler.driver import compile_text
+from p4cats.compiler.parse import preprocess_to_text
 from p4cats.errors import UserError
 from p4cats.topologies.schema import Topology
 
@@ -63,13 +65,12 @@ def compile_program(
 
 
 def switch_programs(topology: Topology, directory: Path, target: str) -> dict[str, ProgramFiles]:
-    """Compile what the switches of a topology run; keys are switch names, each program compiled once."""
+    """Compile what the switches of a topology run, each program once; keys are `program` or `role`."""
     shipped = Path(str(resources.files("p4cats.p4src")))
-    compiled: dict[Path, ProgramFiles] = {}
     files = {}
-    for name, switch in topology.switches.items():
-        path = Path(switch.program) if switch.program else shipped / ROLE_PROGRAMS[switch.role]
-        if path not in compiled:
-            compiled[path] = compile_program(path, directory, target=target)
-        files[name] = compiled[path]
+    for switch in topology.switches.values():
+        key = switch.program or switch.role
+        if key not in files:
+            path = Path(switch.program) if switch.program else shipped / ROLE_PROGRAMS[switch.role]
+            files[key] = compile_program(path, directory, target=target)
     return files

@@ -8,6 +8,7 @@ ports from the switch's own namespace.
 
 from __future__ import annotations
 
+import re
 import selectors
 import subprocess
 import sys
@@ -98,12 +99,12 @@ class SwitchProcesses:
     def _read_ready(self, name: str) -> None:
         process = self._processes[name]
         line = process.stdout.readline().decode() if process.stdout else ""
-        word, _, address = line.strip().partition(" ")
-        if word != "ready" or not address:
+        ready = re.match(r"ready p4runtime=(\S+)", line)
+        if ready is None:
             process.wait(STOP_TIMEOUT_S)
             raise SwitchError(f"switch {name} did not start{self._complaint(process)}")
         self._starting.discard(name)
-        self.addresses[name] = address
+        self.addresses[name] = ready[1]
 
     @staticmethod
     def _complaint(process: subprocess.Popen[bytes]) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from p4cats.errors import UserError
 
-class ReplayError(Exception):
+
+class ReplayError(UserError):
     """Something a user can mend; the message is one line and says what is wrong."""
 
 

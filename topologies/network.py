@@ -23,11 +23,12 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from p4cats.errors import UserError
 from p4cats.topologies import cleanup, emulation, namespaces, units
 from p4cats.topologies.addressing import Plan, Port
 from p4cats.topologies.emulation import Carrier, Counters, EmulationError, Impairment, Linkem, Mode
@@ -43,8 +44,10 @@ TERMINATE_TIMEOUT_S = 2.0
 _TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux", "setpriv": "util-linux"}
 
 
-class NetworkError(Exception):
+class NetworkError(UserError):
     """The network cannot be built or changed, and what would help; one line."""
+
+    exit_code = 2
 
 
 class SwitchRunner(Protocol):
@@ -184,6 +187,18 @@ class Network:
                 self._linkem.add(link.carrier.name, link.carrier.ends, link.impairment, seed)
             elif self.mode == "netem" and (self._emulate_all or not link.impairment.is_plain):
                 _set_netem(link)
+        self._wait_until_up(self._links.values())
+
+    def _wait_until_up(self, links: Iterable[PlannedLink]) -> None:
+        """Wait until no frame given to an end of these links is lost before the link."""
+        ends: dict[str, list[str]] = {}
+        for link in links:
+            for end in (link.intf1, link.intf2):
+                ends.setdefault(end.node.netns, []).append(end.name)
+            if link.carrier is not None and self._linkem is not None:
+                ends.setdefault(self._linkem.netns, []).extend(link.carrier.ends)
+        for netns, names in ends.items():
+            namespaces.wait_until_up(netns, names)
 
     def _start_switch(self, switch: PlannedSwitch) -> None:
         if self._runner is not None:
@@ -352,6 +367,8 @@ class Network:
                 end.node.bring_up()
             else:
                 end.node.configure([f"link set dev {end.name} down"])
+        if up:
+            self._wait_until_up([link])
 
     def link(self, a: str, b: str) -> Impairment:
         """Return what a link does to frames now."""
@@ -397,4 +414,5 @@ def _undisturbed() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        # None: the handler was not installed from Python and cannot be put back by it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from p4cats import protocol
+from p4cats.errors import UserError
 from p4cats.topologies import checks, diagnostics, units
 
 DEFAULT_MTU = 1500
@@ -182,7 +183,7 @@ class Topology(_Model):
         return tuple(instance for instance in self.instances if instance.service == service)
 
 
-class TopologyError(Exception):
+class TopologyError(UserError):
     """A topology file that cannot be used.
 
     `lines` holds one problem each, `FILE:LINE: FIELD: what is wrong`; `str()` joins them.

@@ -266,7 +266,7 @@ class _Builder:
         self._preamble(message.preamble, Prefix.ACTION, action.control_plane)
         numbers = number_fields([_id_of(p.annotations) for p in action.data])
         for parameter, number in zip(action.data, numbers, strict=True):
-            param = message.params.add(id=number, name=_parameter_name(parameter))
+            param = message.params.add(id=number, name=parameter.name)
             put_annotations(param, parameter.annotations)
             param.bitwidth = sdn_bitwidth(parameter.variable.type, parameter.written)
             for annotation in parameter.annotations:
@@ -376,16 +376,6 @@ def _document(preamble: p4i.Preamble, brief: str | None, description: str | None
         preamble.doc.brief = brief
     if description is not None:
         preamble.doc.description = description
-
-
-def _parameter_name(parameter: ir.ActionParameter) -> str:
-    named = next((a for a in parameter.annotations if a.name == "name"), None)
-    if named is not None:
-        return _unquoted(named)
-    # The IR made names unique within a block: the name as written is what the declaration shows.
-    unique, span = parameter.variable.name, parameter.variable.span
-    written = span.source.text[span.start : span.end]
-    return written if re.fullmatch(rf"{re.escape(written)}(_\d+)?", unique) else unique
 
 
 def _unquoted(annotation: irt.P4Annotation) -> str:

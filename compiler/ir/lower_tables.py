@@ -8,7 +8,7 @@ from p4cats.compiler.ir.lower_statements import StatementLowering
 from p4cats.compiler.ir.types import P4Annotation
 from p4cats.compiler.ir.unit import Environment, control_plane
 from p4cats.compiler.types import tree
-from p4cats.compiler.types.annotations import find, p4_annotations
+from p4cats.compiler.types.annotations import find, p4_annotations, text_of
 from p4cats.compiler.types.model import Extern, Type
 
 _RANKED = {"ternary", "range", "optional"}
@@ -34,7 +34,10 @@ class TableLowering(StatementLowering):
                 self._require_data(p)
                 data.append(
                     ir.ActionParameter(
-                        variable, p4_annotations(p.annotations), self.unit.types.written(p.type)
+                        variable,
+                        text_of(p.annotations, "name") or p.name,
+                        p4_annotations(p.annotations, ("name",)),
+                        self.unit.types.written(p.type),
                     )
                 )
         made = ir.Action(

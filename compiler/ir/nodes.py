@@ -475,6 +475,8 @@ class ActionParameter:
     """What P4Info says of an action's control-plane parameter."""
 
     variable: Variable
+    name: str
+    """As P4Info gives it: as written or by @name, where the variable's is unique in its Block."""
     annotations: tuple[P4Annotation, ...] = ()
     written: WrittenType | None = None
 

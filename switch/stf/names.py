@@ -158,7 +158,7 @@ class Resolver:
         values = dict(given)
         data = []
         for parameter in action.data:
-            name = parameter.variable.name
+            name = parameter.name
             if name not in values:
                 known = next((n for n in values if n.split(".")[-1] == name), None)
                 if known is None:

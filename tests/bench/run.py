@@ -1,0 +1,122 @@
+"""`make bench`: measures, prints a table and writes {"name": {"value": x, "unit": "…"}}.
+
+Every figure is a median; `spread` is the range it was found in. Run it on an otherwise idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity: all samples, in `unit`."""
+
+    name: str
+    unit: str
+    samples: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """The median."""
+        return statistics.median(self.samples)
+
+    def as_dict(self) -> dict[str, object]:
+        """For build/bench.json."""
+        spread = [_round(min(self.samples)), _round(max(self.samples))]
+        return {"value": _round(self.value), "unit": self.unit, "spread": spread, "runs": len(self.samples)}
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def compile_edge() -> Iterator[Figure]:
+    """The whole command, start of the interpreter included."""
+    samples = []
+    with tempfile.TemporaryDirectory() as directory:
+        for _ in range(5):
+            begin = time.perf_counter()
+            argv = [sys.executable, "-m", "p4cats", "compile", str(REPOSITORY / "p4src/edge.p4"), "-o", directory]
+            subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+            samples.append(time.perf_counter() - begin)
+    yield Figure("compile.edge_s", "s", tuple(samples))
+
+
+def model_edge() -> Iterator[Figure]:
+    """One ModelDataPlane with edge.p4: requests of 1,000 flows to a service with eight instances."""
+    from edge_load import edge_data_plane, edge_packets
+    from p4cats.switch.model.bench import measure
+
+    samples = [measure(edge_data_plane(), edge_packets(), seconds=1.5) for _ in range(5)]
+    yield Figure("model.edge_pps", "packets/s", tuple(samples))
+    yield Figure("model.edge_us", "µs/packet", tuple(1e6 / pps for pps in samples))
+
+
+def network() -> Iterator[Figure]:
+    """A running network: see `reaction`."""
+    import reaction
+
+    for name, unit, samples in reaction.measure():
+        yield Figure(name, unit, tuple(samples))
+
+
+BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
+    "compile": compile_edge,
+    "model": model_edge,
+    "network": network,
+}
+
+
+def machine() -> str:
+    """Processor, cores, kernel and Python, in one line."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def main() -> int:
+    """Run the benches that were named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument("bench", nargs="*", choices=[[], *BENCHES], help="default: all")
+    arguments = parser.parse_args()
+    console = Console()
+    table = Table("figure", "median", "unit", "from", "to")
+    figures = []
+    for name in arguments.bench or BENCHES:
+        if name == "network" and os.geteuid() != 0:
+            console.print("network: left out, it needs root")
+            continue
+        with console.status(name):
+            figures += list(BENCHES[name]())
+    for figure in figures:
+        spread = (f"{min(figure.samples):.4g}", f"{max(figure.samples):.4g}")
+        table.add_row(figure.name, f"{figure.value:.4g}", figure.unit, *spread)
+    console.print(machine())
+    console.print(table)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        written = {figure.name: figure.as_dict() for figure in figures}
+        arguments.json.write_text(json.dumps({"machine": machine(), **written}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
