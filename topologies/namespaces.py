@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
 
+UP_TIMEOUT_S = 10.0
 _CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_SETTERS = {"tx": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
@@ -69,6 +72,26 @@ def run(argv: list[str], stdin: str = "") -> None:
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
         raise CommandError(f"{' '.join(argv)}: {said[0]}")
+
+
+def wait_until_up(netns: str, interfaces: Iterable[str]) -> None:
+    """Wait until interfaces send what they are given; CommandError if one still does not after 10 s.
+
+    A veth that is set up before its peer has the qdisc `noop` until the kernel's worker has noticed
+    the carrier, and loses every frame in silence. On a busy machine that takes a while.
+    """
+    waiting = set(interfaces)
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    argv = ["ip", "-j", "link", "show"]
+    while True:
+        links = json.loads(call_in(netns, lambda: subprocess.check_output(argv)))
+        ready = {link["ifname"] for link in links if link["operstate"] == "UP" and link["qdisc"] != "noop"}
+        waiting -= ready
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise CommandError(f"interfaces do not come up: {', '.join(sorted(waiting))}")
+        time.sleep(0.002)
 
 
 def set_sysctls(values: Mapping[str, int]) -> None:
