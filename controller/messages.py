@@ -69,6 +69,8 @@ def _first_line(text: str) -> str:
 
 def reason(error: P4ClientError, schema: P4Schema) -> str:
     """Return why a connection failed, without the noise of the transport's own message."""
+    if error.code == GRPCStatusCode.DEADLINE_EXCEEDED:
+        return "does not answer in time"
     if error.code != GRPCStatusCode.UNAVAILABLE:
         return explain(error, schema)
     text = error.message.lower()

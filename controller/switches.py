@@ -12,7 +12,6 @@ States of a session: not connected -> connected -> primary -> synced.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -45,6 +44,7 @@ PIPELINE_S = 120.0
 """A switch may compile the program while it answers."""
 BACKOFF_S = (0.1, 2.0)
 """First and longest pause between attempts to connect, and after an update that failed."""
+_LOST = (GRPCStatusCode.UNAVAILABLE, GRPCStatusCode.CANCELLED, GRPCStatusCode.DEADLINE_EXCEEDED)
 BATCH = 256
 """Updates of one write: their errors must fit into the metadata that the client accepts (64 KiB)."""
 
@@ -88,7 +88,7 @@ class SwitchSession:
         self._held: dict[Key, Entry] | None = None
         self._client: P4Client | None = None
         self._wake = asyncio.Event()
-        self._was_connected = False
+        self._was_connected = self._was_synced = False
         self._reign = 0  # counts changes of primary
 
     @property
@@ -128,11 +128,15 @@ class SwitchSession:
                     self.arbitration.yield_id()
                     continue
                 self._fail(messages.reason(error, self.schema))
-            except (SessionError, ValueError, RuntimeError) as error:
+            except SessionError as error:
                 self._fail(str(error))
             except (TimeoutError, asyncio.TimeoutError):
-                self._fail("no answer")
-            if self._was_connected:
+                self._fail("cannot be reached: no answer")
+            except Exception as error:
+                # One switch must not cost the others their control.
+                logger.debug("switch %s", self.name, exc_info=True)
+                self._fail(f"session failed: {error or type(error).__name__}")
+            if self._was_synced:
                 pause = BACKOFF_S[0]
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_S[1])
@@ -141,8 +145,10 @@ class SwitchSession:
         """Send a frame out of a port, 0: let the switch route it. Ignored while not primary."""
         if self._client is not None and self.is_primary:
             out = P4PacketOut(frame, _pad=0, egress_port=egress_port)
-            with contextlib.suppress(P4ClientError):
+            try:
                 await self._client.send(out.encode_update(self.schema))
+            except (P4ClientError, ValueError) as error:  # ValueError: the program has other fields
+                logger.debug("switch %s: packet not sent: %s", self.name, error)
 
     async def read_counters(self, counter: str, indices: list[int]) -> dict[int, int]:
         """Return packets counted in cells of a counter; empty if the switch cannot tell."""
@@ -173,7 +179,7 @@ class SwitchSession:
 
     async def _session(self) -> None:
         """Serve one connection; ends with an error."""
-        self._was_connected = False
+        self._was_connected = self._was_synced = False
         if lacking := messages.missing(self.tables, self.schema):
             raise SessionError(f"its program has no table {', '.join(lacking)}")
         client = P4Client(self.address, wait_for_ready=False)
@@ -184,7 +190,7 @@ class SwitchSession:
             await asyncio.wait_for(self._handle_next(client), HANDSHAKE_S)
             self._client, self.connected, self._was_connected = client, True, True
             self.since_s = time.monotonic()
-            logger.info("switch %s at %s: connected", self.name, self.address)
+            logger.debug("switch %s at %s: connected", self.name, self.address)
             self._wake.set()
             self._on_change()
             tasks = [asyncio.create_task(job(client)) for job in (self._receive, self._keep_synced)]
@@ -218,12 +224,20 @@ class SwitchSession:
             await self._handle_next(client)
 
     async def _handle_next(self, client: P4Client) -> None:
-        message = await client.receive()
+        try:
+            message = await client.receive()
+        except RuntimeError:
+            raise SessionError("connection closed by the switch") from None
         kind = message.WhichOneof("update")
         if kind == "arbitration":
             await self._handle_arbitration(client, message.arbitration)
         elif kind == "packet":
-            self._on_packet(self.name, P4PacketIn.decode(message, self.schema))
+            try:
+                packet = P4PacketIn.decode(message, self.schema)
+            except ValueError as error:
+                logger.debug("switch %s: packet not understood: %s", self.name, error)
+            else:
+                self._on_packet(self.name, packet)
         elif kind == "error":
             logger.warning("switch %s: %s", self.name, message.error.message)
 
@@ -249,16 +263,27 @@ class SwitchSession:
             try:
                 await self._sync(client, self._desired)
                 self.error, pause = None, BACKOFF_S[0]
+                if not self._was_synced:
+                    self._was_synced = True
+                    logger.info("switch %s at %s: ready", self.name, self.address)
             except P4ClientError as error:
-                if error.code in (GRPCStatusCode.UNAVAILABLE, GRPCStatusCode.CANCELLED):
+                if error.code in _LOST:
                     raise
-                self._held, self.error = None, messages.explain(error, self.schema)
-                logger.warning("switch %s: %s; trying again", self.name, self.error)
-                self._wake.set()
-                self._on_change()
+                self._failed_to_sync(messages.explain(error, self.schema))
+            except ValueError as error:  # the program has no such action or parameter
+                self._failed_to_sync(str(error))
+            self._on_change()
+            if self.error is not None:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, BACKOFF_S[1])
-            self._on_change()
+
+    def _failed_to_sync(self, reason: str) -> None:
+        """Report it, and read and write again after a pause."""
+        self._held = None
+        if reason != self.error:
+            logger.warning("switch %s at %s: %s; trying again", self.name, self.address, reason)
+        self.error = reason
+        self._wake.set()
 
     async def _sync(self, client: P4Client, desired: Entries) -> None:
         """Make the switch hold what it should."""

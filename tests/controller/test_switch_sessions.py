@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from controlled_network import running, until
-from fake_p4runtime import EDGE, write_program
+from fake_p4runtime import EDGE, TRANSIT, write_program
 from finsy.proto import p4r
 
 from p4cats.controller.switches import PipelineFiles
@@ -143,7 +143,7 @@ def test_refused_updates_are_reported_with_table_and_field_and_tried_again(on_ne
             assert error.startswith("INSERT routes destination=")
             assert "RESOURCE_EXHAUSTED: table is full" in error
             assert "and " in error.rpartition(";")[2]
-            assert "switch core: INSERT routes" in caplog.text
+            assert f"switch core at {core.address}: INSERT routes" in caplog.text
             core.refuse_tables = set()
             await asyncio.wait_for(controller.converged(), 30)
 
@@ -174,6 +174,24 @@ def test_program_without_a_table_is_reported(on_network, tmp_path):
         async with running(controller):
             await until(lambda: controller.sessions["edge1"].error)
             assert controller.sessions["edge1"].error.startswith("its program has no table c0.candidates")
+
+    on_network(body)
+
+
+def test_program_whose_action_lacks_a_parameter_is_reported_and_the_session_kept(on_network, tmp_path):
+    async def body(network):
+        bare = {"forward": {"port": 9}, "deliver": {"port": 9}}
+        routes = TRANSIT["forwarding.routes"][0], bare
+        pipelines = {
+            **network.pipelines,
+            "transit": write_program(tmp_path, "bare", {**TRANSIT, "forwarding.routes": routes}),
+        }
+        controller = network.controller(pipelines=pipelines)
+        async with running(controller):
+            session = controller.sessions["core"]
+            await until(lambda: session.error)
+            assert "'forward': no action parameter named" in session.error
+            assert session.connected
 
     on_network(body)
 
