@@ -73,9 +73,10 @@ class Resolver:
         names = {key.name: key for key in keys}
         plain = re.sub(r"\$(\d+)", r"[\1]", wanted)
         base = plain.removesuffix("$valid$").removesuffix("$valid").removesuffix("valid").rstrip(".$")
-        forms = [wanted, wanted + "$", plain, plain + "$"]
+        forms = [wanted, wanted + "$", plain, plain + "$", plain + ".$valid$"]
         if base != plain:
-            forms += [f"{base}.$valid$", f"{base}.isValid()", f"{base}.valid"]
+            dot = "." if base else ""
+            forms += [f"{base}{dot}$valid$", f"{base}{dot}isValid()", f"{base}{dot}valid"]
         for form in forms:
             if form in names:
                 return names[form]
@@ -99,17 +100,19 @@ class Resolver:
         if text in ("*", "_"):
             return self._left_out(key)
         first, operator, second = _split(text)
-        value, mask = self._masked(first, width)
         if kind == "exact":
-            if operator or mask != full:
+            if operator or "*" in text:
                 self.fail(f"key {key.name} is exact: {text} is no single value")
-            return Exact(value)
+            return Exact(self.number(first, width))
+        if kind == "lpm" and not operator:
+            return self._prefix(first, width)
+        value, mask = self._masked(first, width)
         if kind == "range":
             if operator:
                 return Range(value, self.number(second, width))
-            return Range(value, value | (full & ~mask))
+            return Range(value, value if "*" not in text else value | (full & ~mask))
         if kind == "optional":
-            return Optional(None) if mask == 0 else Optional(value)
+            return Optional(None) if mask == 0 and "*" in text else Optional(value)
         if operator == "/" and kind == "lpm":
             length = self.number(second, 32)
             if length > width:
@@ -125,23 +128,27 @@ class Resolver:
         return Ternary(value & mask, mask)
 
     def _masked(self, text: str, width: int) -> tuple[int, int]:
-        """Value and mask of a number whose digits may be `*`."""
+        """Value and mask of a number whose digits may be `*`; digits that are not written are not asked for."""
         full = (1 << width) - 1
-        if "*" not in text:
+        bits = _DIGIT_BITS.get(text[:2].lower())
+        if bits is None:
             return self.number(text, width), full
-        bits = _DIGIT_BITS[text[:2].lower()]
         value = mask = 0
         for digit in text[2:]:
             star = digit == "*"
             value = value << bits | (0 if star else int(digit, 16))
             mask = mask << bits | (0 if star else (1 << bits) - 1)
-        if text[2] == "*" or mask >> width:
-            mask &= full
-        # Digits in front of those written are zero and matter, unless the first digit is a star.
-        written = bits * len(text[2:])
-        if written < width and text[2] != "*":
-            mask |= full & ~((1 << written) - 1)
-        return value & full, mask
+        if value > full:
+            self.fail(f"{text} does not fit {width} bits")
+        return value, mask & full
+
+    def _prefix(self, text: str, width: int) -> Lpm:
+        """A number of an lpm key: its prefix is as long as the digits that are no stars."""
+        full = (1 << width) - 1
+        value, _ = self._masked(text, width)
+        bits = _DIGIT_BITS.get(text[:2].lower())
+        length = width if bits is None else min(width, bits * (len(text) - 2 - text.count("*")))
+        return Lpm(value & (full ^ full >> length), length)
 
     def number(self, text: str, width: int) -> int:
         """A number, cut to its width (negative numbers in two's complement)."""

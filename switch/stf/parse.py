@@ -27,7 +27,8 @@ COMMANDS = frozenset({
     "register_reset", "meter_get_rates", "meter_set_rates", "meter_array_set_rates",
 })  # fmt: skip
 
-_NAME = r'(?:[A-Za-z_$][\w$]*(?:\[\w+\])*(?:\.[A-Za-z_$\d][\w$]*(?:\[\w+\])*)*|"[^"]*"(?:\.[\w$.]+)?)'
+_INDEX = r"(?:\[\w+(?::\w+)?\])*"
+_NAME = rf'(?:[A-Za-z_$][\w$]*{_INDEX}(?:\.[A-Za-z_$\d][\w$]*{_INDEX})*|"[^"]*"(?:\.[\w$.]+)?)'
 _VALUE = r"(?:0[xX][\da-fA-F*]+|0[bB][01*]+|0[oO][0-7]+|-?\d+|[A-Za-z_][\w.]*)"
 _PAIR = re.compile(rf"\s*({_NAME})\s*:\s*({_VALUE}(?:\s*(?:/|&&&|\.\.)\s*{_VALUE})?|\*|_)")
 _ACTION = re.compile(rf"\s*({_NAME})\s*\(([^)]*)\)\s*(?:=\s*({_NAME}))?\s*")

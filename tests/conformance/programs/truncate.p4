@@ -1,0 +1,33 @@
+// truncate cuts what follows the parsed headers.
+#include <core.p4>
+#include <v1model.p4>
+
+header data_t {
+    bit<8> a;
+}
+
+struct headers_t {
+    data_t data;
+}
+
+struct metadata_t {}
+
+#include "include/rest.p4"
+
+parser Parse(packet_in packet, out headers_t hdr, inout metadata_t meta, inout standard_metadata_t sm) {
+    state start {
+        packet.extract(hdr.data);
+        transition accept;
+    }
+}
+
+control TestIngress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t sm) {
+    apply {
+        sm.egress_spec = 1;
+        if (hdr.data.a > 0) {
+            truncate((bit<32>)hdr.data.a);
+        }
+    }
+}
+
+V1Switch(Parse(), Verify(), TestIngress(), TestEgress(), Compute(), Deparse()) main;
