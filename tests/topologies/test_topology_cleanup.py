@@ -16,8 +16,10 @@ from p4cats.topologies.network import Network
 pytestmark = pytest.mark.root
 
 OWNER = """
-import json, sys, time
+import json, pathlib, sys, time
+from p4cats.topologies import cleanup
 from p4cats.topologies.network import Network
+cleanup.ROOT = pathlib.Path({root!r})
 sys.path.insert(0, {folder!r})
 from topology_helpers import wire
 with Network(wire("delay: 1ms")) as network:
@@ -37,7 +39,8 @@ class Owner:
 
     def __init__(self, tmp_path):
         self.pinned = tmp_path / "pinned"
-        text = OWNER.format(folder=str(Path(__file__).parent), pinned=str(self.pinned))
+        folder = str(Path(__file__).parent)
+        text = OWNER.format(folder=folder, pinned=str(self.pinned), root=str(cleanup.ROOT))
         self.process = subprocess.Popen(
             [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -51,7 +54,9 @@ class Owner:
 
 
 @pytest.fixture
-def owner(tmp_path):
+def owner(tmp_path, monkeypatch):
+    # Records of its own: networks of tests that run beside this one must not clean up for it.
+    monkeypatch.setattr(cleanup, "ROOT", tmp_path / "records")
     owner = Owner(tmp_path)
     # Four shells of nodes, the link emulator, and three programs in the nodes.
     assert len(owner.pids) == 8
