@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.ir import nodes as ir
+from p4cats.compiler.ir.live import Live
 from p4cats.compiler.ir.lower_expressions import Body
 from p4cats.compiler.ir.lower_tables import TableLowering
 from p4cats.compiler.ir.types import Header, Struct
@@ -44,9 +45,10 @@ def elaborate(program: tree.Program, reporter: Reporter) -> ir.Program:
         raise reporter.fatal(main.span, "headers and metadata of a V1Switch must be structs")
     assert isinstance(standard, Struct)
     reporter.check()
+    live = Live(unit, [b for b in blocks if isinstance(b, ir.Parser | ir.Control)])
     return ir.Program(
         program.span, program.errors, parser, verify, ingress, egress, compute, deparser,
-        headers, metadata, standard, unit.tables, unit.actions, unit.externs, unit.value_sets,
+        headers, metadata, standard, live.tables(), live.actions(), live.externs(), unit.value_sets,
         _controller_headers(unit), unit.digests, unit.types.composites, unit.types.written_types,
         unit.types.enums, p4_annotations(main.annotations), list(unit.functions.values()),
     )  # fmt: skip
@@ -111,7 +113,9 @@ class InstanceLowering(TableLowering):
     def _parameters(self, params: list[tree.Var]) -> list[ir.Variable]:
         return [self.parameter(p) for p in params if not isinstance(p.type, model.Extern)]
 
-    def _local_declarations(self, declarations: list[tree.Stmt]) -> tuple[list[ir.Action], list[ir.Table]]:
+    def _local_declarations(
+        self, declarations: list[tree.Stmt], block: ir.Parser | ir.Control
+    ) -> tuple[list[ir.Action], list[ir.Table]]:
         actions: list[ir.Action] = []
         tables: list[ir.Table] = []
         for local in declarations:
@@ -124,7 +128,9 @@ class InstanceLowering(TableLowering):
                     table = self.env.tables[local] = self.table(local)
                     tables.append(table)
                 case tree.Instance():
-                    self.env.instances[local] = self._instance(local)
+                    made = self.env.instances[local] = self._instance(local)
+                    if isinstance(made, ir.ExternInstance):
+                        self.unit.owner[id(made)] = id(block)
                 case tree.ValueSet():
                     self.env.value_sets[local] = self._value_set(local)
                 case _:
@@ -143,7 +149,7 @@ class InstanceLowering(TableLowering):
         declaration = definition.declaration
         made = ir.Control(name, declaration.span, self._parameters(definition.params), [], [], [], [])
         self.body = Body(made.locals, made.body)
-        made.actions, made.tables = self._local_declarations(definition.locals)
+        made.actions, made.tables = self._local_declarations(definition.locals, made)
         self.statements(definition.body)
         return made
 
@@ -152,7 +158,7 @@ class InstanceLowering(TableLowering):
         declaration = definition.declaration
         made = ir.Parser(name, declaration.span, self._parameters(definition.params), [], [], {})
         self.body = Body(made.locals, made.init)
-        self._local_declarations(definition.locals)
+        self._local_declarations(definition.locals, made)
         cyclic = _has_cycle(definition.states)
         for state in definition.states.values():
             made.states[state.name] = self._state(state, made.locals, cyclic)

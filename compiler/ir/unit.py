@@ -67,6 +67,8 @@ class Unit:
     digests: list[ir.Digest] = field(default_factory=list)
     functions: dict[tuple[object, ...], ir.Function] = field(default_factory=dict)
     effects: dict[ir.Action, Effects] = field(default_factory=dict)
+    owner: dict[int, int] = field(default_factory=dict)
+    """Of extern instances by id: the id of the block that declares them; none for top-level ones."""
     top: Environment = field(default_factory=Environment)
 
 

@@ -27,8 +27,6 @@ class Place:
     new_locals: list[tree.Stmt] = field(default_factory=list)
     """Instances of direct applications and others found inside bodies; they belong to the block."""
     instance_names: dict[str, int] = field(default_factory=dict)
-    no_calls: str = ""
-    """What may not contain calls that apply tables (key, argument, …); "" where they may."""
 
 
 class Base:

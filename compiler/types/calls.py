@@ -24,6 +24,7 @@ from p4cats.compiler.types.model import (
     Signature,
     Stack,
     TableType,
+    Tuple,
     Type,
     TypeVar,
     Unknown,
@@ -184,8 +185,6 @@ class Calls(Expressions):
             return self.wrong(
                 node.span, f"table '{name}' can only be applied in the apply block of a control"
             )
-        if self.place.no_calls:
-            return self.wrong(node.span, f"a table cannot be applied in {self.place.no_calls}")
         return tree.ApplyTable(node.span, TableType(name, "result"), [], base.symbol)
 
     def _apply_block(self, node: ast.Call, callee: ast.Member, base: tree.Expr, block: Block) -> tree.Expr:
@@ -406,9 +405,10 @@ class Calls(Expressions):
         ok = all(v is None or not is_unknown(v.type) for _, v in values)
         if not ok:
             return None
-        for param, value in values:
-            if value is not None and free:
-                self._infer(param, value, free, binding)
+        for firm in (True, False):  # what has a type of its own decides before what takes one
+            for param, value in values:
+                if value is not None and free and isinstance(value, tree.Make) is not firm:
+                    self._infer(param, value, free, binding)
         args = [self._adapted(applied(p, binding), v, free, binding, constructor, span) for p, v in values]
         if any(a is None for a in args):
             return None
@@ -438,9 +438,7 @@ class Calls(Expressions):
     def _argument(self, node: ast.Expression, constructor: bool) -> tree.Expr:
         if isinstance(node, ast.DontCare):
             return tree.Any(node.span, DONT_CARE)
-        outer, self.place.no_calls = self.place.no_calls, self.place.no_calls or "an argument"
         e = self.expr(node)
-        self.place.no_calls = outer
         match e:
             case tree.Named(symbol=tree.TypeName(name=name)):
                 return self.wrong(e.span, f"type '{name}' is not a value")
@@ -457,10 +455,10 @@ class Calls(Expressions):
     def _infer(self, param: Param, value: tree.Expr, free: set[TypeVar], binding: Binding) -> None:
         if isinstance(value, tree.Any | tree.Invalid):
             return
-        type_ = value.type
-        if isinstance(type_, Int) and isinstance(param.type, TypeVar) and param.type in binding:
+        taken = isinstance(param.type, TypeVar) and param.type in binding
+        if taken and isinstance(value.type, Int | Tuple | Composite) and not _firm(value):
             return
-        bind(param.type, type_, free, binding)
+        bind(param.type, value.type, free, binding)
 
     def _adapted(  # noqa: PLR0917
         self,
@@ -571,6 +569,11 @@ def _accepts(params: list[Param], arguments: list[ast.Argument]) -> bool:
     if not required_count <= len(arguments) <= len(params):
         return False
     return all(p.default is not None or p.optional for p in params[len(arguments) :])
+
+
+def _firm(value: tree.Expr) -> bool:
+    """Has a type of its own: no `int`, no initialiser."""
+    return not isinstance(value.type, Int) and not isinstance(value, tree.Make)
 
 
 def _only_in_result(variable: TypeVar, signature: Signature) -> bool:

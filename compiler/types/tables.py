@@ -85,9 +85,9 @@ class Tables(Statements):
         return table
 
     def _key(self, node: ast.KeyElement) -> tree.Key | None:
-        outer, self.place.no_calls = self.place.no_calls, "a key"
+        self.place.apply = True  # keys are evaluated where the table is applied
         e = self.value(node.expression)
-        self.place.no_calls = outer
+        self.place.apply = False
         if node.match_kind not in self.match_kinds:
             self.error(
                 node.span,
