@@ -225,7 +225,9 @@ class ModelDataPlane(Pipeline):
         """Configure one cell; None: always green."""
         self.engine.meters[name].configure(index, config)
 
-    def set_direct_meter(self, table: str, key: Key | None, priority: int, config: MeterConfig | None) -> None:
+    def set_direct_meter(
+        self, table: str, key: Key | None, priority: int, config: MeterConfig | None
+    ) -> None:
         """Configure the direct meter of an entry; key None: of the default entry."""
         entry = self._entry(table, key, priority)
         entry.meter = MeterCell(config, self.clock) if config is not None else None

@@ -12,7 +12,7 @@ from p4cats.switch.dataplane import MeterConfig
 
 GREEN, YELLOW, RED = 0, 1, 2
 _SCALE = 1_000_000_000
-"""Nanoseconds per second: tokens × this are integers at any rate."""
+"""Nanoseconds per second: in billionths, tokens are integers at any rate."""
 
 
 class MeterCell:

@@ -50,7 +50,9 @@ class Registers:
     def _outside(self, value: Any, type_: Type) -> object:
         if isinstance(type_, Composite):
             names = type(value).__slots__[-len(type_.fields) :] if type_.fields else ()
-            return tuple(self._outside(getattr(value, n), f.type) for n, f in zip(names, type_.fields, strict=True))
+            return tuple(
+                self._outside(getattr(value, n), f.type) for n, f in zip(names, type_.fields, strict=True)
+            )
         return int(value) & ((1 << type_.width) - 1) if isinstance(type_, Bits) else int(value)
 
     def _fill(self, cell: Any, type_: Composite, value: object) -> None:

@@ -8,7 +8,7 @@ space search, with a list scan inside a bucket where there are ranges). A change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from p4cats.compiler.ir import nodes
@@ -24,18 +24,19 @@ class Entry:
     """An entry, or the default (`hit` False): action by its place in the table's list, and its state."""
 
     __slots__ = (
-        "action", "bytes", "data", "group", "hit", "idle_timeout", "key", "last_hit", "member", "meter", "order",
+        "action", "bytes", "data", "group", "hit", "idle_timeout", "key", "last_hit", "meter", "order",
         "packets", "priority", "reported",
     )  # fmt: skip
 
-    def __init__(self, key: Key | None, priority: int, action: int, data: tuple[int, ...], hit: bool = True) -> None:
+    def __init__(
+        self, key: Key | None, priority: int, action: int, data: tuple[int, ...], hit: bool = True
+    ) -> None:
         self.key = key
         self.priority = priority
         self.action = action
         self.data = data
         self.hit = hit
         self.group: list[Any] | None = None
-        self.member: int | None = None
         self.packets = 0
         self.bytes = 0
         self.last_hit = 0
@@ -63,7 +64,9 @@ class Table:
         self.exact = all(kind == "exact" for kind in kinds)
         self.prioritised = any(kind in ("range", "ternary", "optional") for kind in kinds)
         self._single = len(kinds) == 1
-        self._search: _Prefixes | _Tuples = _Tuples(self.widths) if self.prioritised else _Prefixes(self.widths)
+        self._search: _Prefixes | _Tuples = (
+            _Tuples(self.widths) if self.prioritised else _Prefixes(self.widths)
+        )
         self._order = 0
         self.miss = Entry(None, 0, 0, (), hit=False)
 
@@ -154,7 +157,7 @@ class _Prefixes:
             self._order_levels()
 
     def _order_levels(self) -> None:
-        self._ordered = sorted(self._levels.items(), key=lambda item: sum(map(int.bit_count, item[0])), reverse=True)
+        self._ordered = sorted(self._levels.items(), key=lambda item: -sum(map(int.bit_count, item[0])))
 
     def find(self, key: tuple[int, ...]) -> Entry | None:
         for masks, level in self._ordered:
@@ -304,6 +307,3 @@ def _width(type_: Type) -> int:
 
 def _sign_bit(type_: Type) -> int:
     return 1 << (type_.width - 1) if isinstance(type_, Bits) and type_.signed and type_.width else 0
-
-
-Finder = Callable[[Any], Entry]

@@ -29,7 +29,11 @@ class Resolver:
 
     def fail(self, message: str) -> NoReturn:
         """Raise the error of the current line."""
-        raise StfError(self.path, self.line, message)
+        raise self.error(message)
+
+    def error(self, message: str) -> StfError:
+        """An error of the current line."""
+        return StfError(self.path, self.line, message)
 
     def pick(self, what: str, wanted: str, named: Iterable[tuple[str, _T]]) -> _T:
         """The object of this name, or of the only name that ends with it."""
@@ -43,7 +47,7 @@ class Resolver:
             return next(iter(found.values()))
         if found:
             self.fail(f"{what} {wanted} is ambiguous: {', '.join(sorted(found))}")
-        self.fail(f"no {what} {wanted}; there is {', '.join(sorted(n for n, _ in pairs)) or 'none'}")
+        raise self.error(f"no {what} {wanted}; there is {', '.join(sorted(n for n, _ in pairs)) or 'none'}")
 
     def table(self, wanted: str) -> nodes.Table:
         """A table."""
@@ -51,7 +55,9 @@ class Resolver:
 
     def action(self, table: nodes.Table, wanted: str) -> nodes.Action:
         """An action of the table's list."""
-        return self.pick(f"action of {table.name}", wanted, ((r.action.name, r.action) for r in table.actions))
+        return self.pick(
+            f"action of {table.name}", wanted, ((r.action.name, r.action) for r in table.actions)
+        )
 
     def extern(self, kinds: tuple[str, ...], wanted: str) -> nodes.ExternInstance:
         """A counter, meter or register."""
@@ -84,12 +90,13 @@ class Resolver:
             last = [key for name, key in names.items() if name.endswith("." + form)]
             if last:
                 return last[-1]
-        self.fail(f"no key {wanted} in table {table.name}; there is {', '.join(names) or 'none'}")
+        raise self.error(f"no key {wanted} in table {table.name}; there is {', '.join(names) or 'none'}")
 
     def _left_out(self, key: nodes.Key) -> Match:
         width = width_of(key.expression.type)
         kinds: dict[str, Match] = {
-            "exact": Exact(0), "lpm": Lpm(0, 0), "range": Range(0, (1 << width) - 1), "optional": Optional(None),
+            "exact": Exact(0), "lpm": Lpm(0, 0), "range": Range(0, (1 << width) - 1),
+            "optional": Optional(None),
         }  # fmt: skip
         return kinds.get(key.match_kind, Ternary(0, 0))
 
@@ -128,7 +135,7 @@ class Resolver:
         return Ternary(value & mask, mask)
 
     def _masked(self, text: str, width: int) -> tuple[int, int]:
-        """Value and mask of a number whose digits may be `*`; digits that are not written are not asked for."""
+        """Value and mask of a number whose digits may be `*`; a digit not written is not asked for."""
         full = (1 << width) - 1
         bits = _DIGIT_BITS.get(text[:2].lower())
         if bits is None:

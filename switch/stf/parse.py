@@ -22,9 +22,9 @@ from p4cats.switch.stf.commands import (
 )
 
 COMMANDS = frozenset({
-    "mirroring_add", "mirroring_add_mc", "mirroring_delete", "mirroring_get", "mc_mgrp_create", "mc_node_create",
-    "mc_node_update", "mc_node_associate", "counter_read", "counter_write", "register_read", "register_write",
-    "register_reset", "meter_get_rates", "meter_set_rates", "meter_array_set_rates",
+    "mirroring_add", "mirroring_add_mc", "mirroring_delete", "mirroring_get", "mc_mgrp_create",
+    "mc_node_create", "mc_node_update", "mc_node_associate", "counter_read", "counter_write",
+    "register_read", "register_write", "register_reset", "meter_get_rates", "meter_set_rates", "meter_array_set_rates",
 })  # fmt: skip
 
 _INDEX = r"(?:\[\w+(?::\w+)?\])*"
@@ -33,7 +33,9 @@ _VALUE = r"(?:0[xX][\da-fA-F*]+|0[bB][01*]+|0[oO][0-7]+|-?\d+|[A-Za-z_][\w.]*)"
 _PAIR = re.compile(rf"\s*({_NAME})\s*:\s*({_VALUE}(?:\s*(?:/|&&&|\.\.)\s*{_VALUE})?|\*|_)")
 _ACTION = re.compile(rf"\s*({_NAME})\s*\(([^)]*)\)\s*(?:=\s*({_NAME}))?\s*")
 _ARGUMENT = re.compile(rf"\s*({_NAME})\s*:\s*({_VALUE})\s*")
-_COUNTER = re.compile(rf"\s*({_NAME})\s*\(\s*(\$?\w+)\s*\)\s*(?:(packets|bytes)\s*(==|!=|<=|>=|<|>)\s*(\d+))?\s*", re.I)
+_COUNTER = re.compile(
+    rf"\s*({_NAME})\s*\(\s*(\$?\w+)\s*\)\s*(?:(packets|bytes)\s*(==|!=|<=|>=|<|>)\s*(\d+))?\s*", re.I
+)
 
 
 def parse_stf(text: str, path: str = "<stf>") -> list[Statement]:

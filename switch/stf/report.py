@@ -21,7 +21,10 @@ def diff_packets(path: str, port: int, expected: list[Expect], received: list[by
     lines: list[str] = []
     for line, packet in zip(expected, received, strict=False):
         if not matches(line, packet):
-            lines += [f"{path}:{line.line}: port {port}: another packet than expected", *_difference(line, packet)]
+            lines += [
+                f"{path}:{line.line}: port {port}: another packet than expected",
+                *_difference(line, packet),
+            ]
     for line in expected[len(received) :]:
         lines.append(f"{path}:{line.line}: port {port}: expected packet did not come")
         lines.append(f"    expected {_spaced(line.pattern or '(any)')}{'$' if line.exact_length else ''}")

@@ -39,7 +39,8 @@ _PACKET_NS = 10_000
 _TICKS_PER_SECOND = 1_000_000
 """simple_switch_CLI gives meter rates in units per microsecond."""
 _COMPARE = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge,
 }  # fmt: skip
 
 
@@ -85,7 +86,9 @@ class ModelTarget:
         self.plane.tick()
 
 
-TARGETS: dict[str, Callable[[nodes.Program, Callable[[int, bytes], None]], StfTarget]] = {"model": ModelTarget}
+TARGETS: dict[str, Callable[[nodes.Program, Callable[[int, bytes], None]], StfTarget]] = {
+    "model": ModelTarget
+}
 """Targets by name; another one is added here."""
 
 
@@ -123,7 +126,11 @@ def run_stf(program_path: str | Path, stf_path: str | Path, target: str = "model
 
 
 def run_statements(
-    program: nodes.Program, statements: list[Statement], program_path: str, stf_path: str, target: str = "model"
+    program: nodes.Program,
+    statements: list[Statement],
+    program_path: str,
+    stf_path: str,
+    target: str = "model",
 ) -> StfResult:
     """Run parsed statements on a compiled program."""
     runner = _Runner(program, stf_path, target)
@@ -290,7 +297,9 @@ class _Runner:
 
     def _c_counter_write(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("counter",), words[0])
-        self.plane.write_counter(instance.name, int(words[1], 0), CounterData(int(words[2], 0), int(words[3], 0)))
+        self.plane.write_counter(
+            instance.name, int(words[1], 0), CounterData(int(words[2], 0), int(words[3], 0))
+        )
 
     def _c_meter_set_rates(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("meter",), words[0])
@@ -323,8 +332,8 @@ class _Runner:
             data = self.plane.read_counter(instance.name, s.index)
         value = data.packets if s.what == "packets" else data.bytes
         if not _COMPARE[s.operator](value, s.value):
-            text = f"{self.path}:{s.line}: counter {instance.name}: {s.what} is {value}, expected {s.operator} {s.value}"
-            self.failures.append(text)
+            found = f"{s.what} is {value}, expected {s.operator} {s.value}"
+            self.failures.append(f"{self.path}:{s.line}: counter {instance.name}: {found}")
 
     def finish(self) -> None:
         """Compare all ports."""
@@ -335,7 +344,8 @@ class _Runner:
             )
         if self.silent is not None and any(self.received.values()):
             ports = ", ".join(str(p) for p, packets in sorted(self.received.items()) if packets)
-            self.failures.append(f"{self.path}:{self.silent.line}: packets came out of port {ports}, expected none")
+            place = f"{self.path}:{self.silent.line}"
+            self.failures.append(f"{place}: packets came out of port {ports}, expected none")
 
 
 def _size(instance: nodes.ExternInstance) -> int:

@@ -15,7 +15,9 @@ STF_FILES = sorted(PROGRAMS.glob("*.stf"))
 @pytest.mark.parametrize("stf", STF_FILES, ids=lambda path: path.stem)
 def test_program_behaves_as_its_stf_file_says(stf, target):
     # arithmetic.stf and arithmetic-signed.stf may both test arithmetic.p4
-    program = next(p for p in (stf.with_suffix(".p4"), PROGRAMS / f"{stf.stem.split('-')[0]}.p4") if p.exists())
+    program = next(
+        p for p in (stf.with_suffix(".p4"), PROGRAMS / f"{stf.stem.split('-')[0]}.p4") if p.exists()
+    )
     result = run_stf(program, stf, target)
     assert result.passed, f"\n{result}"
     assert result.packets_sent, "an STF file without packets tests nothing"

@@ -41,7 +41,9 @@ class Composites:
 
     def keeps_raw(self, type_: Type) -> bool:
         """True for headers whose extracted bytes are kept for the deparser."""
-        return isinstance(type_, Header) and not any(isinstance(f.type, Struct | Varbit) for f in type_.fields)
+        return isinstance(type_, Header) and not any(
+            isinstance(f.type, Struct | Varbit) for f in type_.fields
+        )
 
     def wanted_fields(self, type_: Header) -> set[str] | None:
         """The attributes worth extracting; None: all (a header whose fields are written is packed again)."""
@@ -146,6 +148,7 @@ class Composites:
         return body
 
     def _duplicate_body(self, type_: Composite) -> list[str]:
+        assert isinstance(type_, Header | Struct | Union)
         return [f"to = {self.new(type_)}", *self.copy(type_, "to", "of"), "return to"]
 
     def _size_body(self, type_: Composite) -> list[str]:

@@ -323,7 +323,9 @@ class ExpressionEmitter:
         else:
             assert isinstance(type_, Composite)
             for field in type_.fields:
-                self.copy(self.member(target, field.name, field.type), self.member(source, field.name, field.type))
+                self.copy(
+                    self.member(target, field.name, field.type), self.member(source, field.name, field.type)
+                )
 
     def reset(self, place: Place) -> None:
         """Make a place zero."""
@@ -408,7 +410,9 @@ class ExpressionEmitter:
         if op == "!":
             return f"(not {code})"
         if op == "~":
-            return f"(~{code})" if is_signed(operand.type) else f"({code} ^ {hex(mask(bits_of(operand.type)))})"
+            return (
+                f"(~{code})" if is_signed(operand.type) else f"({code} ^ {hex(mask(bits_of(operand.type)))})"
+            )
         return self.wrap(f"-{code}", operand.type)
 
     def wrap(self, code: str, type_: Type) -> str:

@@ -158,7 +158,9 @@ class ExternEmitter(StatementEmitter):
         elif not isinstance(e.type, String):
             self._scalar_piece(e, self._guard(e) or guard, found)
 
-    def _scalar_piece(self, e: nodes.Expr, guard: str | None, found: list[tuple[str | None, str, Type]]) -> None:
+    def _scalar_piece(
+        self, e: nodes.Expr, guard: str | None, found: list[tuple[str | None, str, Type]]
+    ) -> None:
         code = self.atom(e)
         if is_signed(e.type):
             code = f"({code} & {hex(mask(scalar_width(e.type)))})"
@@ -172,11 +174,17 @@ class ExternEmitter(StatementEmitter):
             e = e.base
         return None
 
-    def _place_pieces(self, place: Place, guard: str | None, found: list[tuple[str | None, str, Type]]) -> None:
+    def _place_pieces(
+        self, place: Place, guard: str | None, found: list[tuple[str | None, str, Type]]
+    ) -> None:
         type_ = place.type
         if isinstance(type_, Stack):
             for index in range(type_.size):
-                element = place.parts[index] if place.parts else Place(type_.element, f"{place.code}.items[{index}]")
+                element = (
+                    place.parts[index]
+                    if place.parts
+                    else Place(type_.element, f"{place.code}.items[{index}]")
+                )
                 self._place_pieces(element, guard, found)
         elif isinstance(type_, Composite):
             if isinstance(type_, Header):
@@ -202,7 +210,7 @@ class ExternEmitter(StatementEmitter):
         if isinstance(base, nodes.Const) and base.value == 0:
             value = value.removeprefix("0 + ")
         assert isinstance(result.type, Bits)
-        fits = isinstance(top, nodes.Const) and 0 < top.value and 0 <= largest(base)
+        fits = isinstance(top, nodes.Const) and top.value > 0 and largest(base) >= 0
         if not (fits and largest(base) + largest(top) - 1 <= mask(result.type.width)) or result.type.signed:
             value = self.wrap(f"({value})", result.type)
         self.set(target, value)
@@ -306,7 +314,8 @@ class ExternEmitter(StatementEmitter):
     # -- packet fate --------------------------------------------------------------------------
 
     def _x_mark_to_drop(self, s: nodes.ExternCall) -> None:
-        place = self.place(s.arguments[0].value) if s.arguments else Place(self.module.program.standard_metadata, "sm")
+        standard = Place(self.module.program.standard_metadata, "sm")
+        place = self.place(s.arguments[0].value) if s.arguments else standard
         for name, value in (("egress_spec", DROP_PORT), ("mcast_grp", 0)):
             self.set(self.member(place, name, Bits(16)), str(value))
 

@@ -75,7 +75,8 @@ def groups(fields: list[Leaf]) -> list[Group]:
 
 def words(size: int) -> list[int]:
     """Sizes of the machine words that make up `size` bytes, largest last."""
-    rest, found = size, []
+    rest = size
+    found: list[int] = []
     while rest:
         word = next(w for w in (8, 4, 2, 1) if w <= rest)
         found.insert(0, word)
@@ -175,7 +176,9 @@ def pack_expression(header: str, type_: Composite, structs: Structs) -> str:
                 format_ += _CODES[word]
                 part = f"({value})" if len(terms) > 1 else value
                 part = f"{part} >> {rest}" if rest else part
-                values.append(f"{part} & {hex(mask(8 * word))}" if rest + 8 * word < 8 * group.bytes else part)
+                values.append(
+                    f"{part} & {hex(mask(8 * word))}" if rest + 8 * word < 8 * group.bytes else part
+                )
         else:
             format_ += f"{group.bytes}s"
             values.append(f'({value}).to_bytes({group.bytes}, "big")')

@@ -24,7 +24,8 @@ from p4cats.compiler.ir.types import Composite, Enum, P4Annotation, Struct, Type
 GIVEN = frozenset({
     "TABLES", "EXTERNS", "VALUE_SETS", "FIELD_LISTS", "HEADERS", "METADATA", "STANDARD_METADATA",
     "EGRESS_READS_LENGTH", "Stack", "Struct", "element", "copy_stack", "reset_stack", "from_bytes", "clock",
-    "randint", "log_msg", "AssertionFailed", "padded", "crc32", "crc32_custom", "crc16", "crc16_custom", "csum16",
+    "randint", "log_msg", "AssertionFailed", "padded", "crc32", "crc32_custom", "crc16", "crc16_custom",
+    "csum16",
     "csum16_of", "xor16", "identity", "random_hash", "parse", "verify_checksum", "ingress", "egress",
     "compute_checksum", "deparse", "header_bytes", "copy_headers", "copy_metadata", "copy_standard_metadata",
     "data", "hdr", "meta", "sm", "packet", "pos", "end", "stop", "out", "chunks", "no_fields",
@@ -205,13 +206,15 @@ class Module:
         tail.append(f"header_bytes = {self.composites.size(program.headers)}")
         tail.append(f"EGRESS_READS_LENGTH = {self._egress_reads_length()}")
         head = [
-            f"# Generated from {program.span.source.name} by p4cats (target model). Do not edit: compile it again.",
+            f"# Generated from {program.span.source.name} by p4cats (target model).",
+            "# Do not edit: compile the program again.",
             "from struct import Struct",
             "",
             "from_bytes = int.from_bytes",
             *self.structs.lines(),
         ]
-        parts = [head, self.composites.lines, ["", "", *self._object_lines], self._list_lines, functions, tail]
+        objects = ["", "", *self._object_lines]
+        parts = [head, self.composites.lines, objects, self._list_lines, functions, tail]
         return "\n".join(line for part in parts for line in part) + "\n"
 
     def _copy_functions(self, tail: list[str]) -> None:

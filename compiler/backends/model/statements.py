@@ -228,7 +228,9 @@ class StatementEmitter(ExpressionEmitter):
             code = name
         return Place(place.type, code)
 
-    def inline(self, variables: list[nodes.Variable], body: list[nodes.Stmt], target: Place | None = None) -> None:
+    def inline(
+        self, variables: list[nodes.Variable], body: list[nodes.Stmt], target: Place | None = None
+    ) -> None:
         """Emit a called body here."""
         self.declare(variables)
         if _has_return(body):
@@ -274,7 +276,11 @@ class StatementEmitter(ExpressionEmitter):
                 return
             self.line(f"{word} {self.bare(s.condition)}:")
             self.block(s.then)
-            if len(s.other) == 1 and isinstance(s.other[0], nodes.If) and not self._has_setup(s.other[0].condition):
+            if (
+                len(s.other) == 1
+                and isinstance(s.other[0], nodes.If)
+                and not self._has_setup(s.other[0].condition)
+            ):
                 s, word = s.other[0], "elif"
                 self.at(s.span)
                 continue

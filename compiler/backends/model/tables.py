@@ -54,7 +54,9 @@ class TableEmitter(ExternEmitter):
         keys = match_keys(table)
         for key in table.keys:
             if key.match_kind not in MATCH_KINDS:
-                raise unsupported(key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}")
+                raise unsupported(
+                    key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}"
+                )
         if not keys:
             self.line(f"{entry} = {name}_miss")
             return
@@ -90,9 +92,8 @@ class TableEmitter(ExternEmitter):
         self.depth -= 1
 
     def _dispatch(self, table: nodes.Table, entry: str, action_run: nodes.Variable | None) -> None:
-        live = [
-            (number, ref) for number, ref in enumerate(table.actions) if ref.action.body or self._has_outputs(ref.action)
-        ]
+        numbered = enumerate(table.actions)
+        live = [(n, ref) for n, ref in numbered if ref.action.body or self._has_outputs(ref.action)]
         run = f"{entry}.action"
         if action_run is not None:
             self.set(self.places[action_run], run)

@@ -38,7 +38,11 @@ def test_ipv4_header_checksum():
         (16, hashes.CrcParameters(0x1021, 0xFFFF, 0, False, False), 0x29B1),  # CRC-16/CCITT-FALSE
         (16, hashes.CrcParameters(0x1021, 0, 0, True, True), 0x2189),  # CRC-16/KERMIT
         (16, hashes.CrcParameters(0x8005, 0xFFFF, 0xFFFF, True, True), 0xB4C8),  # CRC-16/USB
-        (32, hashes.CrcParameters(0x04C11DB7, 0xFFFFFFFF, 0xFFFFFFFF, False, False), 0xFC891918),  # CRC-32/BZIP2
+        (
+            32,
+            hashes.CrcParameters(0x04C11DB7, 0xFFFFFFFF, 0xFFFFFFFF, False, False),
+            0xFC891918,
+        ),  # CRC-32/BZIP2
         (32, hashes.CrcParameters(0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, True, True), 0xE3069283),  # CRC-32C
     ],
 )
