@@ -68,7 +68,7 @@ class DelayChange(_Body):
 class Metrics(BaseModel):
     """What an agent reports of one instance; units in the names, scores 0 to 10 (higher is better)."""
 
-    model_config = ConfigDict(extra="ignore")  # facts R8: metrics not understood are ignored
+    model_config = ConfigDict(extra="ignore")  # metrics not understood are ignored (RFC 10054, R8)
 
     instance: InstanceId
     wait_us: Count
@@ -139,7 +139,7 @@ def build(controller: Controller) -> FastAPI:
 
     @app.post("/metrics", response_model=None)
     async def _metrics(reports: Reports) -> dict[str, int]:
-        found = [Report(**item.model_dump()) for item in reports.instances]
+        found = [Report.of(item.model_dump()) for item in reports.instances]
         return {"taken": controller.report(found)}
 
     @app.post("/converged", response_model=None)

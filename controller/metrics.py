@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from p4cats.controller.desired import MAX_24, Availability
 
@@ -56,6 +57,12 @@ class Report:
     power_mw: int = 0
     scores: Mapping[str, int] = field(default_factory=dict)
     seq: int = 0
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Report:
+        """Return a report from what an agent sends; what is not understood is ignored (RFC 10054, R8)."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 @dataclass

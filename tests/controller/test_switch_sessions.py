@@ -5,8 +5,10 @@ import logging
 
 from controlled_network import running, until
 from fake_p4runtime import EDGE, TRANSIT, write_program
+from finsy import P4Client
 from finsy.proto import p4r
 
+from p4cats.controller.arbitration import Arbitration
 from p4cats.controller.switches import PipelineFiles
 
 
@@ -209,6 +211,24 @@ def test_second_controller_waits_as_backup_and_takes_over(on_network):
                     assert one.is_primary != other.is_primary
             await asyncio.wait_for(second.converged(), 30)
             assert all(session.is_primary for session in second.sessions.values())
+
+    on_network(body)
+
+
+def test_switch_is_put_right_after_a_stronger_controller_has_gone(on_network):
+    async def body(network):
+        core = network.switches["core"]
+        async with network.controlled() as controller:
+            before = held(network)
+            stronger = Arbitration(core.device_id, 1 << 64)
+            async with P4Client(core.address) as console:
+                await console.send(stronger.bid())
+                await until(lambda: not controller.sessions["core"].is_primary)
+                assert not controller.is_converged
+                del core.table[next(iter(core.table))]
+            await asyncio.wait_for(controller.converged(), 30)
+            assert controller.sessions["core"].is_primary
+            assert {key for key in core.table} == set(before["core"])
 
     on_network(body)
 

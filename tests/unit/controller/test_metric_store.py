@@ -20,6 +20,11 @@ def test_instances_that_never_reported_are_unknown_and_up():
     assert (view.waits, view.silent) == ({}, {})
 
 
+def test_metrics_that_are_not_understood_are_ignored():
+    report = Report.of({"instance": 1, "wait_us": 5, "scores": {"norm_fi": 3}, "gpu_mood": 7})
+    assert report == Report(1, 5, scores={"norm_fi": 3})
+
+
 def test_first_report_counts_at_once():
     store = MetricStore(SERVICES)
     assert store.add([Report(1, 5000)], 0) == 1

@@ -1,0 +1,318 @@
+"""The controller with p4cats' own switches: p4src on the model target, joined by wires in memory.
+
+Shows that the entries mean to the programs what the controller thinks they mean: packets of hosts go in,
+and what comes out at other hosts is checked.
+"""
+
+import asyncio
+import contextlib
+import struct
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from controlled_network import TOPOLOGY, running, until
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import (
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
+    IPv6,
+)
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+import p4cats.p4src
+from p4cats import protocol
+from p4cats.compiler.backends.p4info import p4info, write_p4info
+from p4cats.compiler.diagnostics import Reporter
+from p4cats.compiler.driver import compile_text
+from p4cats.compiler.parse.preprocessor import preprocess_to_text
+from p4cats.controller.controller import Controller
+from p4cats.controller.flows import Flow
+from p4cats.controller.overview import Overview
+from p4cats.controller.switches import PipelineFiles
+from p4cats.switch.modeltarget import ModelTarget
+from p4cats.switch.programs import compile_config
+from p4cats.switch.server import start_server
+from p4cats.switch.service import P4RuntimeService
+from p4cats.topologies.addressing import Plan
+from p4cats.topologies.schema import Topology
+
+CHAT = TOPOLOGY.services["chat"].address
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory):
+    directory, found = tmp_path_factory.mktemp("programs"), {}
+    for role in ("edge", "transit"):
+        source = Path(p4cats.p4src.__file__).parent / f"{role}.p4"
+        text = preprocess_to_text(source, include_dirs=[], reporter=Reporter())
+        found[role] = PipelineFiles(directory / f"{role}.p4info.txtpb", directory / f"{role}.p4")
+        write_p4info(p4info(compile_text(text, role)), found[role].p4info_path)
+        found[role].blob_path.write_text(text)
+    return found
+
+
+class Wires:
+    """The ports of one switch."""
+
+    def __init__(self, network, switch):
+        self.network, self.ports = network, network.plan.switches[switch].ports
+
+    def exists(self, port):
+        return port in self.ports
+
+    is_up = exists
+
+    def send(self, port, frame):
+        peer = self.ports[port].peer
+        if peer.is_host:
+            assert Ether(frame).dst == peer.mac
+            self.network.inbox[peer.node].append(frame)
+        else:
+            assert Ether(frame).dst == peer.mac
+            target = self.network.targets[peer.node]
+            asyncio.get_running_loop().call_soon(target.receive, peer.port, frame)
+
+
+class ModelNetwork:
+    """Switches of a topology in this process, and their controller."""
+
+    def __init__(self, topology):
+        self.topology, self.plan = topology, Plan(topology)
+        self.inbox, self.targets, self.addresses = defaultdict(list), {}, {}
+
+    @contextlib.asynccontextmanager
+    async def up(self, pipelines):
+        async with contextlib.AsyncExitStack() as stack:
+            for name, switch in self.plan.switches.items():
+                wires = Wires(self, name)
+                self.targets[name] = ModelTarget(wires, 510)
+                service = P4RuntimeService(switch.device_id, self.targets[name], compile_config, wires)
+                stack.callback(service.close)
+                server, port = await start_server(service, "127.0.0.1:0")
+                stack.push_async_callback(server.stop, 0)
+                self.addresses[name] = f"127.0.0.1:{port}"
+            self.controller = Controller(self.topology, self.plan, self.addresses, pipelines)
+            async with running(self.controller) as self.task:
+                await asyncio.wait_for(self.controller.converged(), 60)
+                yield self
+
+    def send(self, host, packet):
+        """Send an IPv6 packet (or a whole frame) from a host."""
+        planned = self.plan.hosts[host]
+        switch = self.plan.switches[planned.switch]
+        if not isinstance(packet, Ether):
+            packet = Ether(src=planned.mac, dst=switch.ports[planned.port].mac) / packet
+        self.targets[planned.switch].receive(planned.port, bytes(packet))
+
+    async def received(self, host):
+        await until(lambda: self.inbox[host])
+        return Ether(self.inbox[host].pop(0))
+
+    async def receiver_of(self, packet, host="clients1"):
+        self.send(host, packet)
+        await until(lambda: any(self.inbox.values()))
+        [found] = [name for name, frames in self.inbox.items() if frames]
+        return found, Ether(self.inbox[found].pop())
+
+
+def request(network, port=40_000, host="clients1", size=10, **fields):
+    source = str(network.plan.hosts[host].address)
+    return IPv6(src=source, dst=str(CHAT), **fields) / UDP(sport=port, dport=8080) / Raw(b"x" * size)
+
+
+def response_with_load(network, instance, client, wait_us, sequence):
+    """What an instance's host sends: a datagram with the metric option."""
+    data = protocol.OPTION_DATA.pack(
+        protocol.MAGIC, protocol.VERSION << 4, 0, instance, 5, 5, 5, 5, 5, 0, 1, wait_us, 0, sequence, 0
+    )
+    udp = bytes(UDP(sport=8080, dport=40_000) / Raw(b"answer"))
+    header = struct.pack("!BBBB", 17, 4, protocol.OPTION_TYPE, protocol.OPTION_LENGTH) + data
+    destination = str(network.plan.hosts[client].address)
+    return IPv6(src=str(CHAT), dst=destination, nh=0, plen=len(header) + len(udp)) / Raw(header + udp)
+
+
+@pytest.fixture
+def on_model(pipelines):
+    def run(body, topology=TOPOLOGY):
+        async def main():
+            async with ModelNetwork(topology).up(pipelines) as network:
+                await body(network, network.controller)
+
+        asyncio.run(main())
+
+    return run
+
+
+def test_hosts_find_their_gateway_and_reach_each_other(on_model):
+    async def body(network, controller):
+        host = network.plan.hosts["clients1"]
+        solicitation = IPv6(src=str(host.address), dst="ff02::1:ff00:1", hlim=255) / ICMPv6ND_NS(
+            tgt="fe80::1"
+        )
+        frame = (
+            Ether(src=host.mac, dst="33:33:ff:00:00:01")
+            / solicitation
+            / ICMPv6NDOptSrcLLAddr(lladdr=host.mac)
+        )
+        network.send("clients1", frame)
+        answer = await network.received("clients1")
+        assert answer[ICMPv6ND_NA].tgt == "fe80::1"
+        gateway = network.plan.switches["access1"].ports[host.port].mac
+        assert answer[ICMPv6NDOptDstLLAddr].lladdr == gateway
+        for name, other in network.plan.hosts.items():
+            if name != "clients1":
+                packet = IPv6(src=str(host.address), dst=str(other.address), hlim=64) / UDP() / b"hello"
+                receiver, found = await network.receiver_of(packet)
+                assert receiver == name
+                assert found[IPv6].hlim == 64 - 1 - network.plan.path("access1", other.switch).hops
+
+    on_model(body)
+
+
+def test_requests_go_to_the_instance_that_explain_names_under_every_policy(on_model):
+    async def body(network, controller):
+        overview = Overview(controller)
+        for index, policy in enumerate(("static", "hash", "nearest", "least")):
+            controller.set_service("chat", policy=policy)
+            await asyncio.wait_for(controller.converged(), 30)
+            for port in range(40_000 + 12 * index, 40_012 + 12 * index):
+                flow = Flow(network.plan.hosts["clients1"].address, CHAT, 17, port, 8080)
+                expected = (await overview.explain(flow))["path"][-1]
+                receiver, found = await network.receiver_of(request(network, port))
+                assert receiver == expected, policy
+                assert found[IPv6].dst == str(CHAT)
+                placed = await overview.explain(flow)
+                assert placed["reason"].startswith("affinity")
+                assert placed["path"][-1] == receiver
+
+    on_model(body)
+
+
+def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_model):
+    async def body(network, controller):
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+        network.send("chat-edge1", response_with_load(network, 1, "clients1", 500_000, 1))
+        answer = await network.received("clients1")
+        option = bytes(answer)[14 + 40 :][: protocol.HBH_BYTES]
+        assert option[2:] == bytes([protocol.OPTION_TYPE, protocol.OPTION_LENGTH]) + bytes(36)
+        overview = Overview(controller)
+        flow = Flow(network.plan.hosts["clients1"].address, CHAT, 17, 40_001, 8080)
+        assert (await overview.explain(flow))["candidates"][0]["learned_wait_us"] == 500_000
+        assert (await network.receiver_of(request(network, 40_001)))[0] == "chat-edge2"
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+
+    chat = TOPOLOGY.services["chat"].model_copy(update={"load_ttl_us": 3_600_000_000})
+    on_model(body, TOPOLOGY.model_copy(update={"services": {"chat": chat}}))
+
+
+def test_drained_instance_keeps_its_flows_and_a_dead_one_loses_them(on_model):
+    async def body(network, controller):
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+        controller.set_instance(1, "drained")
+        await asyncio.wait_for(controller.converged(), 30)
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+        assert (await network.receiver_of(request(network, 40_001)))[0] == "chat-edge2"
+        controller.set_instance(1, "down")
+        await asyncio.wait_for(controller.converged(), 30)
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge2"
+
+    on_model(body)
+
+
+def test_detour_by_a_segment_arrives(on_model):
+    async def body(network, controller):
+        controller.set_segment("access1", 1, "cloud")
+        controller.set_delay("access1", "cloud", 0)
+        controller.set_delay("cloud", "edge1", 0)
+        await asyncio.wait_for(controller.converged(), 30)
+        receiver, found = await network.receiver_of(request(network, hlim=64))
+        assert (receiver, found[IPv6].hlim) == ("chat-edge1", 62)
+
+    on_model(body)
+
+
+@pytest.mark.parametrize(("hop_limit", "switch"), [(1, "access1"), (2, "edge1")])
+def test_expired_request_is_answered_to_its_client(on_model, hop_limit, switch):
+    async def body(network, controller):
+        network.send("clients1", request(network, hlim=hop_limit))
+        answer = await network.received("clients1")
+        assert answer[IPv6].src == str(network.plan.switches[switch].router_address)
+        assert answer[IPv6].dst == str(network.plan.hosts["clients1"].address)
+        assert ICMPv6TimeExceeded in answer
+
+    on_model(body)
+
+
+def test_hop_limit_expired_in_the_core_is_answered(on_model):
+    async def body(network, controller):
+        source, destination = (network.plan.hosts[n].address for n in ("clients1", "clients2"))
+        network.send("clients1", IPv6(src=str(source), dst=str(destination), hlim=2) / UDP())
+        answer = await network.received("clients1")
+        assert answer[IPv6].src == str(network.plan.switches["core"].router_address)
+
+    on_model(body)
+
+
+def with_mtu(**mtus):
+    """edge-cloud.yaml with other MTUs of the core links, by the switch at their outer end."""
+    links = tuple(
+        link.model_copy(update={"mtu": mtus.get(link.ends[0], link.mtu)}) for link in TOPOLOGY.links
+    )
+    return Topology.model_validate(TOPOLOGY.model_copy(update={"links": links}))
+
+
+@pytest.mark.parametrize(
+    ("mtus", "switch", "told"),
+    [({}, "access1", 1460), ({"edge1": 1400}, "core", 1360)],
+    ids=["at the headend", "inside the tunnel"],
+)
+def test_request_too_big_for_the_tunnel_is_told_the_mtu_left_inside(on_model, mtus, switch, told):
+    async def body(network, controller):
+        headers = 48
+        network.send("clients1", request(network, size=told - headers + 1))
+        answer = await network.received("clients1")
+        assert answer[IPv6].src == str(network.plan.switches[switch].router_address)
+        assert answer[ICMPv6PacketTooBig].mtu == told
+        receiver, _ = await network.receiver_of(request(network, size=told - headers))
+        assert receiver == "chat-edge1"
+
+    on_model(body, with_mtu(**mtus))
+
+
+def test_response_too_big_for_a_link_is_told_to_the_instances(on_model):
+    async def body(network, controller):
+        client = str(network.plan.hosts["clients1"].address)
+        packet = IPv6(src=str(CHAT), dst=client) / UDP(sport=8080) / Raw(b"x" * 1400)
+        network.send("chat-cloud", packet)
+        for name in ("chat-edge1", "chat-edge2", "chat-cloud"):
+            answer = await network.received(name)
+            assert answer[IPv6].dst == str(CHAT)
+            assert answer[ICMPv6PacketTooBig].mtu == 1300
+        assert not network.inbox["clients1"]
+
+    on_model(body, with_mtu(access1=1300))
+
+
+def test_restarted_controller_writes_nothing_and_flows_stay(on_model, pipelines):
+    async def body(network, controller):
+        controller.set_service("chat", policy="nearest")
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+        controller.set_service("chat", policy="least")
+        await asyncio.wait_for(controller.converged(), 30)
+        network.task.cancel()
+        await asyncio.wait({network.task})
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+        second = Controller(network.topology, network.plan, network.addresses, pipelines)
+        async with running(second):
+            await asyncio.wait_for(second.converged(), 30)
+            assert not any(session.updates_written for session in second.sessions.values())
+            assert not any(session.pipelines_pushed for session in second.sessions.values())
+            assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+
+    on_model(body)
