@@ -138,7 +138,8 @@ class Pipeline:
 
     def _enqueue(self, port: int, packet: Packet) -> None:
         packet.sm.egress_port = port
-        if not self.queues.put(port, packet, self.clock() - self._start_ns):
+        now = self.clock()
+        if not self.queues.put(port, packet, now, (now - self._start_ns) // 1000):
             self.drops["queue full"] += 1
 
     def _fresh(self, packet: Packet, data: bytes, instance_type: int, keep: Any) -> Packet:

@@ -40,16 +40,18 @@ class EgressQueues:
         if depth is not None:
             state.limit = depth
 
-    def put(self, port: int, packet: Packet, now_ns: int) -> bool:
-        """Queue a packet; False where the queue is full."""
+    def put(self, port: int, packet: Packet, now_ns: int, timestamp_us: int) -> bool:
+        """Queue a packet, with `timestamp_us` as its enq_timestamp; False where the queue is full."""
         state = self._ports.get(port)
         if state is None:
             state = self._ports[port] = _Port()
         if state.depth >= state.limit:
             return False
         sm = packet.sm
-        sm.enq_timestamp = now_ns // 1000 & 0xFFFFFFFF
+        sm.enq_timestamp = timestamp_us & 0xFFFFFFFF
         sm.enq_qdepth = state.depth
+        if not state.depth and state.next_ns < now_ns:
+            state.next_ns = now_ns  # an idle port saves no turns up; a backlogged one keeps its pace
         state.queues[sm.priority & 7].append(packet)
         state.depth += 1
         self.waiting += 1
@@ -66,7 +68,7 @@ class EgressQueues:
                 self.waiting -= 1
                 packet.sm.deq_qdepth = state.depth
                 if state.rate_pps:
-                    state.next_ns = max(state.next_ns, now_ns - _SECOND) + _SECOND // state.rate_pps
+                    state.next_ns += _SECOND // state.rate_pps
                 found.append((number, packet))
         return found
 

@@ -21,11 +21,26 @@ from p4cats.switch.stf.commands import (
     StfError,
 )
 
-COMMANDS = frozenset({
-    "mirroring_add", "mirroring_add_mc", "mirroring_delete", "mirroring_get", "mc_mgrp_create",
-    "mc_node_create", "mc_node_update", "mc_node_associate", "counter_read", "counter_write",
-    "register_read", "register_write", "register_reset", "meter_get_rates", "meter_set_rates", "meter_array_set_rates",
-})  # fmt: skip
+COMMANDS = frozenset(
+    [
+        "mirroring_add",
+        "mirroring_add_mc",
+        "mirroring_delete",
+        "mirroring_get",
+        "mc_mgrp_create",
+        "mc_node_create",
+        "mc_node_update",
+        "mc_node_associate",
+        "counter_read",
+        "counter_write",
+        "register_read",
+        "register_write",
+        "register_reset",
+        "meter_get_rates",
+        "meter_set_rates",
+        "meter_array_set_rates",
+    ]
+)
 
 _INDEX = r"(?:\[\w+(?::\w+)?\])*"
 _NAME = rf'(?:[A-Za-z_$][\w$]*{_INDEX}(?:\.[A-Za-z_$\d][\w$]*{_INDEX})*|"[^"]*"(?:\.[\w$.]+)?)'
