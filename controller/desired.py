@@ -88,11 +88,21 @@ class Desired:
         self.topology = topology
         self.plan = plan
         self.service_ids = {name: number for number, name in enumerate(topology.services, 1)}
-        self._routes = {name: tuple(self._route_entries(name)) for name in plan.switches}
+        self._prefixes = {name: self._prefix(host) for name, host in plan.hosts.items()}
+        self._sites = {item.id: topology.site_of(item) for item in topology.instances}
+        self._of = {name: topology.instances_of(name) for name in topology.services}
+        self._fixed = {name: by_key(self._fixed_entries(name)) for name in plan.switches}
+        self._steering: dict[tuple[str, int, str | None], Entry] = {}
 
     def entries(self, state: State) -> dict[str, dict[tables.Key, Entry]]:
         """Return the entries of every switch, by key."""
-        return {name: by_key(self._switch_entries(name, state)) for name in self.plan.switches}
+        return {name: self._fixed[name] | self._changing(name, state) for name in self.plan.switches}
+
+    def _changing(self, name: str, state: State) -> dict[tables.Key, Entry]:
+        """Return what depends on the state: services and instances, on edge switches."""
+        if self.plan.switches[name].role != "edge":
+            return {}
+        return by_key([*self._service_entries(name, state), *self._instance_entries(name, state)])
 
     def settings(self, state: State, service: str) -> ServiceSettings:
         """Return the settings of a service now."""
@@ -110,7 +120,7 @@ class Desired:
 
     def delay_us(self, state: State, ingress: str, instance: Instance) -> int:
         """Return the one-way delay from an ingress switch to an instance, by way of its segment if any."""
-        stops = [ingress, self.topology.site_of(instance)]
+        stops = [ingress, self._sites[instance.id]]
         via = state.segments.get((ingress, instance.id))
         if via:
             stops.insert(1, via)
@@ -128,23 +138,22 @@ class Desired:
                 self.wait_us(state, item),
                 min(item.service_time.mean_us // item.workers, MAX_24),
             )
-            for slot, item in enumerate(self.topology.instances_of(service))
+            for slot, item in enumerate(self._of[service])
             if state.availability.get(item.id, "up") == "up"
         )
 
     def prefix(self, host: HostPlan) -> IPv6Network:
-        """Return what is routed to a host: its /64, or its address alone if a service's is in the /64."""
+        """Return what is routed to a host."""
+        return self._prefixes[host.name]
+
+    def _prefix(self, host: HostPlan) -> IPv6Network:
+        """Return the /64 of a host, or its address alone if a service's is in the /64."""
         services = self.topology.services.values()
-        shared = any(service.address in host.prefix for service in services)
-        return IPv6Network((host.address, 128)) if shared else host.prefix
+        prefix = host.prefix
+        shared = any(service.address in prefix for service in services)
+        return IPv6Network((host.address, 128)) if shared else prefix
 
-    def _switch_entries(self, name: str, state: State) -> Iterator[Entry]:
-        yield from self._routes[name]
-        if self.plan.switches[name].role == "edge":
-            yield from self._service_entries(name, state)
-            yield from self._instance_entries(name, state)
-
-    def _route_entries(self, name: str) -> Iterator[Entry]:
+    def _fixed_entries(self, name: str) -> Iterator[Entry]:
         """Yield what follows from the topology alone."""
         switch = self.plan.switches[name]
         for other in self.plan.switches.values():
@@ -219,12 +228,18 @@ class Desired:
                 yield self._steer(ingress, item, state)
 
     def _steer(self, ingress: str, instance: Instance, state: State) -> Entry:
+        via = state.segments.get((ingress, instance.id))
+        key = ingress, instance.id, via
+        if key not in self._steering:
+            self._steering[key] = self._steer_by(ingress, instance, via)
+        return self._steering[key]
+
+    def _steer_by(self, ingress: str, instance: Instance, via: str | None) -> Entry:
         switch = self.plan.switches[ingress]
         match = {"instance": instance.id}
-        if self.topology.site_of(instance) == ingress:
+        if self._sites[instance.id] == ingress:
             return entry(tables.INSTANCES, match, "steer_local", **self._adjacency(switch, instance))
         headend, sid = switch.router_address, self.plan.dx6_sid(instance)
-        via = state.segments.get((ingress, instance.id))
         if via:
             segment = self.plan.switches[via].end_sid
             return entry(tables.INSTANCES, match, "steer_via", headend=headend, via=segment, sid=sid)

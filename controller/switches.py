@@ -45,7 +45,7 @@ PIPELINE_S = 120.0
 BACKOFF_S = (0.1, 2.0)
 """First and longest pause between attempts to connect, and after an update that failed."""
 _LOST = (GRPCStatusCode.UNAVAILABLE, GRPCStatusCode.CANCELLED, GRPCStatusCode.DEADLINE_EXCEEDED)
-BATCH = 256
+BATCH = 128
 """Updates of one write: their errors must fit into the metadata that the client accepts (64 KiB)."""
 
 

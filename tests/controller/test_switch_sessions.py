@@ -9,7 +9,8 @@ from finsy import P4Client
 from finsy.proto import p4r
 
 from p4cats.controller.arbitration import Arbitration
-from p4cats.controller.switches import PipelineFiles
+from p4cats.controller.entries import entry
+from p4cats.controller.switches import BATCH, PipelineFiles
 
 
 def held(network):
@@ -228,7 +229,7 @@ def test_switch_is_put_right_after_a_stronger_controller_has_gone(on_network):
                 del core.table[next(iter(core.table))]
             await asyncio.wait_for(controller.converged(), 30)
             assert controller.sessions["core"].is_primary
-            assert {key for key in core.table} == set(before["core"])
+            assert core.table.keys() == before["core"].keys()
 
     on_network(body)
 
@@ -239,5 +240,32 @@ def test_cancelled_controller_leaves_no_task(on_network):
             pass
         names = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}
         assert not [name for name in names if "Session" in name or "Controller" in name]
+
+    on_network(body)
+
+
+def test_many_entries_go_in_batches_and_every_refusal_comes_back(on_network):
+    async def body(network):
+        async with network.controlled() as controller:
+            core, session = network.switches["core"], controller.sessions["core"]
+            routes = [
+                entry(
+                    "routes",
+                    {"destination": (number << 64, 64)},
+                    "forward",
+                    port=1,
+                    source=1,
+                    neighbor=1,
+                    mtu=1500,
+                )
+                for number in range(1, 1001)
+            ]
+            core.refuse_tables = {session.schema.tables["routes"].id}
+            session.want({item.key: item for item in routes})
+            await until(lambda: session.error)
+            assert session.error.endswith(f"and {BATCH - 5} more")
+            core.refuse_tables = set()
+            await until(lambda: session.synced)
+            assert len(core.table) == 1000
 
     on_network(body)
