@@ -224,7 +224,7 @@ def _running(controller: Controller) -> Iterator[None]:
             asyncio.run(run())
         except asyncio.CancelledError:
             ended.set_result(None)
-        except BaseException as error:  # noqa: BLE001 (told to the thread that waits)
+        except BaseException as error:
             ended.set_exception(error)
 
     thread = threading.Thread(target=work, name="controller")

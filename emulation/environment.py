@@ -53,11 +53,11 @@ def examine() -> list[Check]:
         ),
         _check(
             "p4c", _tool("p4c-bm2-ss"), "everything: p4cats brings its own compiler",
-            "p4lang's package p4lang-p4c", needed=False,
+            "docker pull p4lang/p4c", needed=False,
         ),
         _check(
             "bmv2", _tool("simple_switch_grpc"), "everything: p4cats brings its own switch",
-            "p4lang's package p4lang-bmv2", needed=False,
+            "docker pull p4lang/behavioral-model", needed=False,
         ),
     ]  # fmt: skip
 
@@ -71,20 +71,21 @@ def render(checks: Sequence[Check]) -> Table:
     """A table for people."""
     from rich.table import Table  # noqa: PLC0415 (JSON output needs no rich)
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "what", "found", "works without it", "how to add it"):
-        table.add_column(column, overflow="fold")
+    table = Table.grid(padding=(0, 2))
     for check in checks:
         mark = "[green]yes[/]" if check.present else ("[red]no[/]" if check.needed else "[yellow]no[/]")
-        missing = ("", "") if check.present else (check.without, check.remedy)
-        table.add_row(mark, check.name, check.detail, *missing)
+        table.add_row(mark, check.name, check.detail)
+        if not check.present:
+            table.add_row("", "", f"[dim]works without it:[/] {check.without}")
+            table.add_row("", "", f"[dim]add it:[/] {check.remedy}")
+    if demo_runs(checks):
+        table.add_row("", "", "")
+        table.add_row("", "", "`p4cats demo` can run here.")
     return table
 
 
-def _check(
-    name: str, probe: Callable[[], str], without: str, remedy: str, *, needed: bool = True
-) -> Check:
-    """Run a probe: it returns what it found, or raises OSError, ImportError or LookupError with the reason."""
+def _check(name: str, probe: Callable[[], str], without: str, remedy: str, *, needed: bool = True) -> Check:
+    """Run a probe: it returns what it found, or raises OSError, ImportError or LookupError: why not."""
     try:
         return Check(name, True, probe(), without, remedy, needed)
     except (OSError, ImportError, LookupError) as error:

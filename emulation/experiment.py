@@ -20,7 +20,7 @@ from p4cats.emulation.view import RunView
 from p4cats.errors import UserError
 from p4cats.replay.live import LiveState
 from p4cats.replay.load import Capacity, Plan, offered_rps, poisson_plan, trace_plan
-from p4cats.replay.report import ratio_line, results_table
+from p4cats.replay.report import error_lines, ratio_line, results_table
 from p4cats.replay.results import PolicyResult, read_report, summarise, write_demo_json
 from p4cats.replay.schedule import write_schedule
 from p4cats.replay.trace import read_trace
@@ -73,9 +73,7 @@ def nearest_instances(deployment: Deployment, clients: Sequence[str]) -> list[In
     return list(found.values())
 
 
-def run_policy(
-    deployment: Deployment, policy: str, plan: Plan, view: RunView | None = None
-) -> PolicyResult:
+def run_policy(deployment: Deployment, policy: str, plan: Plan, view: RunView | None = None) -> PolicyResult:
     """Offer a plan under one policy and return what clients saw."""
     for name in deployment.topology.services:
         deployment.controller.set_service(name, policy=policy)
@@ -149,6 +147,8 @@ def run_demo(
     with termination_as_interrupt():
         results = _compare(experiment, policies, target, console)
     console.print(results_table(results))
+    for line in error_lines(results):
+        console.print(line)
     if "nearest" in results and "least" in results:
         console.print(ratio_line(results))
     if json_file is not None:

@@ -48,7 +48,9 @@ def compile_program(
     """
     reporter = Reporter()
     try:
-        text = preprocess_to_text(program, include_dirs=include_dirs, defines=defines or {}, reporter=reporter)
+        text = preprocess_to_text(
+            program, include_dirs=include_dirs, defines=defines or {}, reporter=reporter
+        )
         info = p4info(compile_text(text, str(program), reporter=reporter))
     except CompileError:
         raise UserError("\n".join(d.render() for d in reporter.diagnostics)) from None
@@ -56,7 +58,9 @@ def compile_program(
         report(diagnostic.render())
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        files = ProgramFiles(directory / f"{program.stem}.p4info.txtpb", directory / f"{program.stem}.{target}.p4")
+        files = ProgramFiles(
+            directory / f"{program.stem}.p4info.txtpb", directory / f"{program.stem}.{target}.p4"
+        )
         write_p4info(info, files.p4info)
         files.device_config.write_text(text, encoding="utf-8")
     except OSError as error:

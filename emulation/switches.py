@@ -44,7 +44,14 @@ class SwitchProcesses:
 
     def start(self, name: str, netns: str, ports: Mapping[int, str]) -> None:
         """Start a switch; it is usable when `wait` has returned."""
-        argv = [sys.executable, "-m", "p4cats", "switch", "--p4runtime", self.addresses.get(name, "127.0.0.1:0")]
+        argv = [
+            sys.executable,
+            "-m",
+            "p4cats",
+            "switch",
+            "--p4runtime",
+            self.addresses.get(name, "127.0.0.1:0"),
+        ]
         argv += ["--device-id", str(self._plan.switches[name].device_id), "--target", self._target]
         argv += ["--netns", netns]
         for number, interface in ports.items():

@@ -26,7 +26,7 @@ def run_up(path: Path, *, target: str, cli: bool) -> int:
         ):
             shown.stop()
             console.print(
-                f"{topology.name} is up: {len(running.plan.switches)} switches, {len(running.plan.hosts)} hosts. "
+                f"{topology.name} is up: {len(topology.switches)} switches, {len(topology.hosts)} hosts. "
                 "Try `p4cats status` and `p4cats instances`; Ctrl-C ends it."
             )
             if cli:

@@ -50,7 +50,9 @@ class RunView:
             share = snapshot.recent_share.get(site, 0.0)
             bar = ProgressBar(total=1.0, completed=share, width=BAR_WIDTH, complete_style="green")
             table.add_row(f"  {site}", bar, f"{share:.0%}")
-        table.add_row("  latency", "", f"p50 {_ms(snapshot.recent_p50_ms)}  p99 {_ms(snapshot.recent_p99_ms)}")
+        table.add_row(
+            "  latency", "", f"p50 {_ms(snapshot.recent_p50_ms)}  p99 {_ms(snapshot.recent_p99_ms)}"
+        )
         yield table
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from p4cats import __version__
-from p4cats.errors import EnvironmentLacks, UserError
+from p4cats.errors import EnvironmentLacksError, UserError
 
 app = typer.Typer(
     name="p4cats",
@@ -46,15 +46,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 def _resolve(target: Target) -> str:
     if target is Target.BMV2:
-        raise EnvironmentLacks(
-            "target bmv2: p4c and simple_switch_grpc are started by hand as docs/targets.md shows; use --target model"
+        raise EnvironmentLacksError(
+            "target bmv2: start p4c and simple_switch_grpc by hand (docs/targets.md), or use --target model"
         )
     return "model"
 
 
 def _need_root(what: str) -> None:
     if os.geteuid() != 0:
-        raise EnvironmentLacks(f"{what} needs root (network namespaces, eBPF): run it with sudo")
+        raise EnvironmentLacksError(f"{what} needs root (network namespaces, eBPF): run it with sudo")
 
 
 @app.command()
@@ -183,7 +183,9 @@ def demo(
     policy: Annotated[
         str, typer.Option(metavar="A,B", help="Steering policies, run one after the other.")
     ] = "nearest,least",
-    trace: Annotated[Path | None, typer.Option(help="Request trace (CSV) instead of Poisson arrivals.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Request trace (CSV) instead of Poisson arrivals.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write results.")] = None,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of the load per policy.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of arrivals and service times.")] = 1,

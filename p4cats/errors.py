@@ -1,6 +1,6 @@
 """The root of all errors that a user can cause and mend.
 
-    UserError           one clear line (or a few) that says what is wrong, where, and what to do
+UserError           one clear line (or a few) that says what is wrong, where, and what to do
 """
 
 
@@ -11,7 +11,7 @@ class UserError(Exception):
     """Exit status of the command: 1 for bad input, 2 for what the environment lacks."""
 
 
-class EnvironmentLacks(UserError):
+class EnvironmentLacksError(UserError):
     """The machine lacks what the command needs: privilege, a kernel feature, a tool."""
 
     exit_code = 2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from p4cats.replay.errors import ReplayError, ResultError, TraceError
     from p4cats.replay.live import LiveSnapshot, LiveState
     from p4cats.replay.load import Capacity, offered_rps, poisson_plan, split, trace_plan
-    from p4cats.replay.report import ratio_line, results_table
+    from p4cats.replay.report import error_lines, ratio_line, results_table
     from p4cats.replay.results import (
         ClientReport,
         Outcome,
@@ -46,6 +46,7 @@ _HOME = {
     "TraceError": "errors",
     "WorkerPool": "service",
     "demo_json": "results",
+    "error_lines": "report",
     "mean_rate_rps": "trace",
     "offered_rps": "load",
     "p99_ratio": "results",
@@ -81,6 +82,7 @@ __all__ = [
     "TraceError",
     "WorkerPool",
     "demo_json",
+    "error_lines",
     "mean_rate_rps",
     "offered_rps",
     "p99_ratio",

@@ -40,9 +40,7 @@ def complaint(done: subprocess.CompletedProcess[str], status: int) -> str:
     ],
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="`up` asks for root before it reads the topology")
-def test_wrong_topology_names_line_and_field(
-    tmp_path: Path, change: tuple[str, str], expected: str
-) -> None:
+def test_wrong_topology_names_line_and_field(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(TOPOLOGY.replace(*change))
     assert complaint(p4cats("up", path), 1).startswith(f"{path}{expected}")
