@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from p4cats.compiler.backends.model import generate
+from p4cats.compiler.backends.model import compile_program
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Type
 from p4cats.switch.dataplane import Exact, Key, Lpm, Match, Optional, Range, Ternary
@@ -95,7 +95,7 @@ def compiled(program: nodes.Program) -> CodeType:
     for known, code in _compiled:
         if known is program:
             return code
-    code = compile(generate(program), f"<p4cats model of {program.span.source.name}>", "exec")
+    code = compile_program(program)
     _compiled.append((program, code))
     return code
 

@@ -24,8 +24,12 @@ from p4cats.compiler.backends.model.names import (
 from p4cats.compiler.diagnostics import CompileError, Diagnostic, Severity
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Bool, Composite, Header, Stack, Struct, Type, Union
-from p4cats.compiler.source import Span
+from p4cats.compiler.source import BUILTIN, Span
 
+_CHAINS = {"&&": "and", "||": "or", "&": "&", "|": "|", "^": "^"}
+"""Operators whose chains need no parentheses inside."""
+_MOST_LINES = 100_000
+"""Everything is inlined: a chain of actions that each call the next twice would grow without bound."""
 _COMPARE = ("==", "!=", "<", "<=", ">", ">=")
 
 
@@ -91,6 +95,8 @@ class ExpressionEmitter:
         if self._pending != self._shown:
             self._shown = self._pending
             text = f"{text}  # {self._pending}"
+        if len(self.lines) > _MOST_LINES:
+            raise unsupported(BUILTIN, f"{self._pending}: calls within calls make the program too large")
         self.lines.append("    " * self.depth + text)
 
     def at(self, span: Span) -> None:
@@ -442,13 +448,15 @@ class ExpressionEmitter:
 
     def _binary(self, e: nodes.Binary) -> str:
         op, left, right = e.op, e.left, e.right
-        if op in ("&&", "||"):
-            return f"({self.atom(left)} {'and' if op == '&&' else 'or'} {self.atom(right)})"
-        a, b = self.atom(left), self.atom(right)
-        if op in _COMPARE or op in ("&", "|", "^"):
-            return f"({a} {op} {b})"
+        if op in _CHAINS:
+            return f"({f' {_CHAINS[op]} '.join(self.atom(part) for part in _chain(e, (op,)))})"
         if op == "++":
-            return self._concatenate(left, right, e.type)
+            return self._concatenate(e)
+        if op in ("+", "-") and _is_chain(left, e.type):
+            return self._sum(e)
+        a, b = self.atom(left), self.atom(right)
+        if op in _COMPARE:
+            return f"({a} {op} {b})"
         assert isinstance(e.type, Bits)
         if op in ("<<", ">>"):
             return self._shift(op, a, right, e.type)
@@ -481,12 +489,40 @@ class ExpressionEmitter:
             return shifted
         return f"({shifted} if {b} < {type_.width} else 0)"
 
-    def _concatenate(self, left: nodes.Expr, right: nodes.Expr, type_: Type) -> str:
-        width = bits_of(right.type)
-        a, b = self.atom(left), self.atom(right)
-        if is_signed(right.type):
-            b = f"({b} & {hex(mask(width))})"
-        joined = f"({a} << {width} | {b})"
-        if is_signed(left.type) != is_signed(type_) or (is_signed(left.type) and not is_signed(type_)):
-            return self.wrap(joined, type_)
-        return joined
+    def _sum(self, e: nodes.Binary) -> str:
+        """a + b - c: one mask at the end does for all."""
+        text, rest = "", e
+        while True:
+            text = f" {rest.op} {self.atom(rest.right)}{text}"
+            if not _is_chain(rest.left, e.type):
+                return self.wrap(f"{self.atom(rest.left)}{text}", e.type)
+            assert isinstance(rest.left, nodes.Binary)
+            rest = rest.left
+
+    def _concatenate(self, e: nodes.Binary) -> str:
+        """a ++ b ++ c: patterns of the parts, each shifted to its place."""
+        parts = _chain(e, ("++",))
+        below = sum(bits_of(part.type) for part in parts)
+        terms = []
+        for part in parts:
+            width = bits_of(part.type)
+            below -= width
+            code = self.atom(part)
+            if is_signed(part.type):
+                code = f"({code} & {hex(mask(width))})"
+            terms.append(f"{code} << {below}" if below else code)
+        joined = f"({' | '.join(terms)})"
+        return self.wrap(joined, e.type) if is_signed(e.type) else joined
+
+
+def _chain(e: nodes.Expr, operators: tuple[str, ...]) -> list[nodes.Expr]:
+    """Operands of a left-leaning chain of the same operator."""
+    operands: list[nodes.Expr] = []
+    while isinstance(e, nodes.Binary) and e.op in operators:
+        operands.insert(0, e.right)
+        e = e.left
+    return [e, *operands]
+
+
+def _is_chain(e: nodes.Expr, type_: Type) -> bool:
+    return isinstance(e, nodes.Binary) and e.op in ("+", "-") and e.type == type_

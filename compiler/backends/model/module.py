@@ -13,9 +13,9 @@ from collections.abc import Callable
 from p4cats.compiler.backends.model.composites import Composites, is_composite
 from p4cats.compiler.backends.model.expressions import unsupported
 from p4cats.compiler.backends.model.externs import ExternEmitter
+from p4cats.compiler.backends.model.functions import BlockEmitter, Functions
 from p4cats.compiler.backends.model.layout import Structs
 from p4cats.compiler.backends.model.names import Names, Place, attribute
-from p4cats.compiler.backends.model.parsers import ParserEmitter
 from p4cats.compiler.backends.model.tables import match_keys
 from p4cats.compiler.backends.model.usage import Usage, walk
 from p4cats.compiler.ir import nodes
@@ -42,6 +42,7 @@ class Module:
         self.names = Names(set(GIVEN))
         self.structs = Structs()
         self.composites = Composites(self.names, self.structs, Usage(program))
+        self.functions = Functions(self)
         self._objects: dict[int, str] = {}
         self._object_lines: list[str] = []
         self._field_lists: dict[int, str] = {}
@@ -154,7 +155,7 @@ class Module:
 
     def control(self, name: str, control: nodes.Control, parameters: list[str]) -> list[str]:
         """A top-level control as a function of `packet` and its parameters."""
-        emitter = ParserEmitter(self, self.composites, self.names.local())
+        emitter = BlockEmitter(self, self.composites, self.names.local())
         self._bind(emitter, control.parameters, parameters)
         if name == "deparse":
             emitter.exit_code = "return b''.join(chunks)"
@@ -175,7 +176,7 @@ class Module:
 
     def parser(self) -> list[str]:
         """The top-level parser."""
-        emitter = ParserEmitter(self, self.composites, self.names.local())
+        emitter = BlockEmitter(self, self.composites, self.names.local())
         self._bind(emitter, self.program.parser.parameters, ["hdr", "meta", "sm"])
         emitter.line("pos = 0")
         emitter.line("end = len(data)")
@@ -206,7 +207,7 @@ class Module:
         tail.append(f"header_bytes = {self.composites.size(program.headers)}")
         tail.append(f"EGRESS_READS_LENGTH = {self._egress_reads_length()}")
         head = [
-            f"# Generated from {program.span.source.name} by p4cats (target model).",
+            f"# Generated from {program.ingress.span.source.name} by p4cats (target model).",
             "# Do not edit: compile the program again.",
             "from struct import Struct",
             "",
@@ -214,7 +215,15 @@ class Module:
             *self.structs.lines(),
         ]
         objects = ["", "", *self._object_lines]
-        parts = [head, self.composites.lines, objects, self._list_lines, functions, tail]
+        parts = [
+            head,
+            self.composites.lines,
+            objects,
+            self._list_lines,
+            self.functions.lines,
+            functions,
+            tail,
+        ]
         return "\n".join(line for part in parts for line in part) + "\n"
 
     def _copy_functions(self, tail: list[str]) -> None:
@@ -231,7 +240,7 @@ class Module:
         )
 
 
-def _body(emitter: ParserEmitter) -> list[str]:
+def _body(emitter: BlockEmitter) -> list[str]:
     lines = [f"    {line}" for line in emitter.prologue] + emitter.lines
     return lines or ["    pass"]
 

@@ -26,6 +26,7 @@ _DEEPEST_NESTING = 14
 class ParserEmitter(TableEmitter):
     """Adds parser states, extraction and sub-parsers."""
 
+    in_parser = False
     _accept: str
     _labels: dict[str, int]
     _state_name: str
@@ -52,7 +53,8 @@ class ParserEmitter(TableEmitter):
 
     def statement(self, s: nodes.Stmt) -> None:
         """Guard `stack.last` before the statement that uses it."""
-        self._guard_last(s)
+        if self.in_parser:
+            self._guard_last(s)
         super().statement(s)
 
     def _guard_last(self, node: object) -> None:
@@ -76,6 +78,7 @@ class ParserEmitter(TableEmitter):
 
     def parser(self, parser: nodes.Parser) -> None:
         """Emit a whole parser whose accept is `return pos`."""
+        self.in_parser = True
         self._run_states(parser, "return pos")
 
     def _sub_parser(self, parser: nodes.Parser) -> None:

@@ -34,7 +34,19 @@ class Frame:
 
 
 def _has_return(node: object) -> bool:
-    return any(isinstance(n, nodes.Return) for n in walk(node, follow=False))
+    match node:
+        case list():
+            return any(_has_return(part) for part in node)
+        case nodes.Return():
+            return True
+        case nodes.If(then=then, other=other):
+            return _has_return(then) or _has_return(other)
+        case nodes.Switch(cases=cases):
+            return any(_has_return(case.body) for case in cases)
+        case nodes.Loop(prepare=prepare, body=body, update=update):
+            return _has_return(prepare) or _has_return(body) or _has_return(update)
+        case _:
+            return False
 
 
 def _ends(body: list[nodes.Stmt]) -> bool:
@@ -85,6 +97,8 @@ class StatementEmitter(ExpressionEmitter):
     frames: list[Frame]
     updates: list[list[nodes.Stmt]]
     exit_code = "return"
+    result: Place | None = None
+    """Where the value of the function that is being emitted goes, if it is one of its own."""
 
     # -- blocks of statements -----------------------------------------------------------------
 
@@ -125,9 +139,7 @@ class StatementEmitter(ExpressionEmitter):
             case nodes.CallAction(action=action, arguments=arguments):
                 self.call_action(action, arguments)
             case nodes.CallFunction(function=function, arguments=arguments, target=target):
-                self.bind(function.parameters, arguments)
-                place = self.place(target) if target is not None else None
-                self.inline(function.locals, function.body, place)
+                self.call_function(function, arguments, target)
             case nodes.CallBlock(block=nodes.Control() as control, arguments=arguments):
                 self.bind(control.parameters, arguments)
                 self.inline(control.locals, control.body)
@@ -190,6 +202,14 @@ class StatementEmitter(ExpressionEmitter):
         """Inline a direct call of an action."""
         self.bind(action.parameters, arguments)
         self.inline(action.locals, action.body)
+
+    def call_function(
+        self, function: nodes.Function, arguments: list[nodes.Argument], target: nodes.Expr | None
+    ) -> None:
+        """Inline a call of a function."""
+        self.bind(function.parameters, arguments)
+        place = self.place(target) if target is not None else None
+        self.inline(function.locals, function.body, place)
 
     def bind(self, parameters: list[nodes.Variable], arguments: list[nodes.Argument]) -> None:
         """Let parameters stand for their arguments (the IR promises that they do not overlap)."""
@@ -254,6 +274,8 @@ class StatementEmitter(ExpressionEmitter):
 
     def _return(self, value: nodes.Expr | None) -> None:
         if not self.frames:
+            if value is not None and self.result is not None:
+                self.store(self.result, value)
             self.line(self.exit_code)
             return
         frame = self.frames[-1]

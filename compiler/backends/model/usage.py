@@ -9,6 +9,18 @@ from typing import Any
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Composite, Stack, Struct, Type, Union
 
+_children: dict[type, tuple[str, ...] | None] = {}
+"""Attributes of each node class that may hold nodes; None for what is no node."""
+_SKIPPED = ("span", "type", "name", "annotations", "control_plane", "written")
+
+
+def _child_names(kind: type) -> tuple[str, ...] | None:
+    if kind not in _children:
+        is_node = is_dataclass(kind) and kind.__module__ == nodes.__name__
+        names = tuple(f.name for f in reversed(fields(kind)) if f.name not in _SKIPPED) if is_node else None
+        _children[kind] = names
+    return _children[kind]
+
 
 def walk(root: Any, follow: bool = True) -> Iterator[Any]:
     """Every IR node below `root`, each once; `follow` also enters called actions, tables and blocks."""
@@ -16,16 +28,25 @@ def walk(root: Any, follow: bool = True) -> Iterator[Any]:
     stack = [root]
     while stack:
         node = stack.pop()
-        if isinstance(node, list | tuple):
+        kind = type(node)
+        if kind is list or kind is tuple:
             stack.extend(reversed(node))
-        elif isinstance(node, dict):
+            continue
+        if kind is dict:
             stack.extend(node.values())
-        elif is_dataclass(node) and type(node).__module__ == nodes.__name__ and id(node) not in seen:
-            if not follow and isinstance(node, nodes.Table | nodes.Action | nodes.Control | nodes.Function):
-                continue
-            seen.add(id(node))
-            yield node
-            stack.extend(getattr(node, f.name) for f in reversed(fields(node)))
+            continue
+        names = _child_names(kind)
+        if names is None or id(node) in seen:
+            continue
+        if not follow and kind in _CALLED:
+            continue
+        seen.add(id(node))
+        yield node
+        for name in names:
+            stack.append(getattr(node, name))
+
+
+_CALLED = (nodes.Table, nodes.Action, nodes.Control, nodes.Parser, nodes.Function)
 
 
 class Usage:
