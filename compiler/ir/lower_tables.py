@@ -62,7 +62,10 @@ class TableLowering(StatementLowering):
             keys = [self._key(k) for k in table.keys]
         if prelude:
             self.env.key_preludes[table] = prelude
-        references = [self._reference(r) for r in table.actions]
+        with self.collecting() as copies:
+            references = [self._reference(r) for r in table.actions]
+        if copies:
+            self.env.key_preludes[table] = [*prelude, *copies]
         made = ir.Table(
             control_plane(self.env.prefix, table.name, table.annotations), table.span, keys, references,
             self._default(table, references), table.const_default, table.default is not None, [],
@@ -84,11 +87,13 @@ class TableLowering(StatementLowering):
         return ir.Key(e, key.match_kind, key.name, key.span, annotations, written)
 
     def _reference(self, reference: tree.ActionRef) -> ir.ActionRef:
-        with self.collecting() as effects:
-            bound = self.prepare(reference.bound, self._effects(self.action_of(reference.action)))
-        if effects or bound.after:
+        """Arguments that the action itself could change are copied just before the table is applied."""
+        mark = len(self.body.out)
+        bound = self.prepare(reference.bound, self._effects(self.action_of(reference.action)))
+        copies_only = all(isinstance(s, ir.Assign) for s in self.body.out[mark:])
+        if bound.after or not copies_only:
             raise self.unit.reporter.fatal(
-                reference.span, "this argument needs a copy at every use of the table: not supported",
+                reference.span, "this argument would be written while the action also uses it: not supported",
                 "copy the value to a variable before the table is applied",
             )  # fmt: skip
         return ir.ActionRef(

@@ -10,7 +10,7 @@ from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.parse import ast
 from p4cats.compiler.source import Span
 from p4cats.compiler.types import tree
-from p4cats.compiler.types.model import Param, Type
+from p4cats.compiler.types.model import Bits, Bool, Param, Type
 from p4cats.compiler.types.scope import Scope, suggest
 
 
@@ -39,6 +39,8 @@ class Base:
         self.place = Place()
         self.errors: dict[str, int] = {}
         self.match_kinds: set[str] = set()
+        self.declared: list[tuple[str, tree.Var | tree.Action | tree.Table | tree.Instance]] = []
+        """What should be used, with what it is called; looked at when its block is complete."""
 
     def error(self, span: Span, message: str, hint: str | None = None) -> None:
         """Report an error."""
@@ -60,6 +62,22 @@ class Base:
             yield
         finally:
             self.scope, self.place = scope, old_place
+
+    def expect_use(
+        self, what: str, symbol: tree.Var | tree.Action | tree.Table | tree.Instance, node: ast.Declaration
+    ) -> None:
+        """Remember a declaration that should be used."""
+        if not node.name.startswith("_") and all(a.name != "noWarn" for a in node.annotations):
+            self.declared.append((what, symbol))
+
+    def warn_unused(self) -> None:
+        """Warn about declarations that nothing uses, and variables that are read but never written."""
+        for what, symbol in self.declared:
+            if not symbol.used:
+                self.reporter.warning(symbol.span, f"{what} '{symbol.name}' is never used")
+            elif isinstance(symbol, tree.Var) and not symbol.written and isinstance(symbol.type, Bits | Bool):
+                self.reporter.warning(symbol.span, f"variable '{symbol.name}' is read but never given a value")
+        self.declared.clear()
 
     def define(self, name: str, symbol: tree.Symbol, span: Span) -> None:
         """Declare a name in the current scope; a second declaration in the same scope is an error (6.9)."""

@@ -87,11 +87,23 @@ class Calls(Expressions):
         args, result, type_args = matched
         if not function.extern and function.body is None:
             return self.wrong(node.span, f"function '{function.name}' calls itself: P4 has no recursion")
+        if function.extern and not self._constants_given(args):
+            return tree.wrong(node.span)
         if overloads.name == "static_assert":
             return self._static_assert(node, args)
         if overloads.name == "verify" and function.extern and self.place.kind != "parser":
             return self.wrong(node.span, "verify can only be called in parsers")
         return tree.FunctionCall(node.span, result, args, function, type_args)
+
+    def _constants_given(self, args: list[tree.Arg]) -> bool:
+        """Arguments of parameters without direction are known at compile time (6.8)."""
+        for arg in args:
+            if arg.value is not None and not arg.param.direction and not known_later(arg.value):
+                self.error(
+                    arg.value.span, f"the argument for parameter '{arg.param.name}' must be known at compile time"
+                )
+                return False
+        return True
 
     def _static_assert(self, node: ast.Call, args: list[tree.Arg]) -> tree.Expr:
         condition = args[0].value
@@ -455,6 +467,8 @@ class Calls(Expressions):
     def _infer(self, param: Param, value: tree.Expr, free: set[TypeVar], binding: Binding) -> None:
         if isinstance(value, tree.Any | tree.Invalid):
             return
+        if isinstance(value.type, Extern | Block) and isinstance(param.type, TypeVar):
+            return  # an instance is no value: the conversion will say so
         taken = isinstance(param.type, TypeVar) and param.type in binding
         if taken and isinstance(value.type, Int | Tuple | Composite) and not _firm(value):
             return
@@ -526,6 +540,7 @@ class Calls(Expressions):
                     return False
                 case tree.Ref(symbol=symbol):
                     if symbol.writable:
+                        symbol.written = True
                         return True
                     if symbol.role == "data":
                         self.error(

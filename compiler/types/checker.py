@@ -66,6 +66,7 @@ class Checker(Blocks):
                 self.error(node.span, "this declaration cannot stand at top level")
             else:
                 handler(self, node)
+                self.warn_unused()
         self.result.errors = list(self.errors)
         return self.result
 

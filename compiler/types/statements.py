@@ -63,6 +63,8 @@ class Statements(Calls):
         if node.initializer is not None:
             value = self.coerce(self._right_side(node.initializer), type_, f"variable '{node.name}'")
         variable = tree.Var(node.name, type_, node.name_span, annotations=node.annotations)
+        variable.written = value is not None
+        self.expect_use("variable", variable, node)
         self.define(node.name, variable, node.name_span)
         out.append(tree.Declare(node.span, variable, value))
 
@@ -105,6 +107,8 @@ class Statements(Calls):
             return
         instance = self.instance(node)
         if instance is not None:
+            if isinstance(instance.type, Block):
+                self.expect_use("instance", instance, node)
             self.place.new_locals.append(instance)
 
     # -- simple statements --------------------------------------------------------------------
@@ -249,6 +253,8 @@ class Statements(Calls):
         symbol = self.lookup(node.name, False, node.span, "variable")
         if symbol is None:
             return None
+        if isinstance(symbol, tree.Var):
+            symbol.used = symbol.written = True
         if not isinstance(symbol, tree.Var) or not symbol.writable:
             self.error(node.span, f"'{node.name}' is not a variable that can be written")
             return None

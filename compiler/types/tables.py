@@ -56,6 +56,8 @@ class Tables(Statements):
             with self.nested():
                 self.statements(node.body.statements, body)
         action = tree.Action(node.name_span, node.name, signature, variables, body, node.annotations)
+        if self.place.kind == "control":
+            self.expect_use("action", action, node)
         self.define(node.name, action, node.name_span)
         return action
 
@@ -81,6 +83,7 @@ class Tables(Statements):
             if not keys:
                 self.error(node.name_span, f"table '{node.name}' has entries, but no key")
             table.entries = self._entries(node, table)
+        self.expect_use("table", table, node)
         self.define(node.name, table, node.name_span)
         return table
 

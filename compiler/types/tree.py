@@ -27,6 +27,7 @@ class Var:
     """"local", "parameter", "data" (an action's control-plane parameter) or "loop"."""
     annotations: list[ast.Annotation] = field(default_factory=list)
     used: bool = False
+    written: bool = False
 
     @property
     def writable(self) -> bool:
