@@ -76,7 +76,8 @@ class Base:
             if not symbol.used:
                 self.reporter.warning(symbol.span, f"{what} '{symbol.name}' is never used")
             elif isinstance(symbol, tree.Var) and not symbol.written and isinstance(symbol.type, Bits | Bool):
-                self.reporter.warning(symbol.span, f"variable '{symbol.name}' is read but never given a value")
+                message = f"variable '{symbol.name}' is read but never given a value"
+                self.reporter.warning(symbol.span, message)
         self.declared.clear()
 
     def define(self, name: str, symbol: tree.Symbol, span: Span) -> None:
@@ -87,11 +88,15 @@ class Base:
         self.scope.names[name] = symbol
 
     def lookup(self, name: str, dotted: bool, span: Span, what: str = "name") -> tree.Symbol | None:
-        """Find a name, or report that it is unknown."""
+        """Find a name; None where it is unknown or erroneous, which has been reported then."""
         scope = self.top if dotted else self.scope
         found = scope.find(name)
         if found is None:
             self.error(span, f"unknown {what} '{name}'", suggest(name, scope.visible()))
+            value = tree.wrong(span)
+            self.scope.names[name] = tree.Const(name, value.type, span, value)  # no second report here
+        elif isinstance(found, tree.Const) and isinstance(found.value, tree.Wrong):
+            return None
         return found
 
     def expr(self, node: ast.Expression) -> tree.Expr:

@@ -98,10 +98,11 @@ class Calls(Expressions):
     def _constants_given(self, args: list[tree.Arg]) -> bool:
         """Arguments of parameters without direction are known at compile time (6.8)."""
         for arg in args:
-            if arg.value is not None and not arg.param.direction and not known_later(arg.value):
-                self.error(
-                    arg.value.span, f"the argument for parameter '{arg.param.name}' must be known at compile time"
-                )
+            if arg.value is None or arg.param.direction or isinstance(arg.param.type, Extern):
+                continue
+            if not known_later(arg.value):
+                message = f"the argument for parameter '{arg.param.name}' must be known at compile time"
+                self.error(arg.value.span, message)
                 return False
         return True
 
@@ -566,9 +567,7 @@ class Calls(Expressions):
                     return False
                 case _:
                     break
-        self.error(
-            e.span, f"{what} must be something that can be written: a variable, field, element or slice"
-        )
+        self.error(e.span, f"{what} must be a variable, field, element or slice")
         return False
 
 

@@ -122,7 +122,7 @@ class Statements(Calls):
             target, "the left side"
         ):
             if isinstance(target.type, Opaque | TableType | Extern | Block):
-                self.error(target.span, "the left side must be something that can be written")
+                self.error(target.span, "the left side must be a variable, field, element or slice")
             return
         op = node.op[:-1]
         if not op:

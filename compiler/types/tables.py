@@ -117,7 +117,7 @@ class Tables(Statements):
 
     def _action_symbol(self, name: ast.Name) -> tree.Action | None:
         symbol = self.lookup(name.name, name.dotted, name.span, "action")
-        if symbol is None or isinstance(symbol, tree.Const):
+        if symbol is None:
             return None
         if not isinstance(symbol, tree.Action):
             self.error(name.span, f"'{name.name}' is not an action")

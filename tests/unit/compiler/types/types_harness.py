@@ -14,7 +14,9 @@ header v_t { bit<8> len; varbit<64> data; }
 header_union u_t { h_t h; v_t v; }
 struct pair_t { bit<8> x; bit<8> y; }
 struct headers_t { h_t h; h_t g; v_t v; h_t[4] st; u_t u; }
-struct meta_t { bit<8> a; bit<8> b; bit<16> w; bit<32> d; int<8> s; bool flag; pair_t p; pair_t q; error e; bit<9> port; }
+struct meta_t {
+    bit<8> a; bit<8> b; bit<16> w; bit<32> d; int<8> s; bool flag; pair_t p; pair_t q; error e; bit<9> port;
+}
 """
 
 FRAME = """#include <core.p4>
@@ -25,12 +27,16 @@ parser MyParser(packet_in packet, out headers_t hdr, inout meta_t meta, inout st
 {parser}
 }}
 control MyVerify(inout headers_t hdr, inout meta_t meta) {{ apply {{ {verify} }} }}
-control MyIngress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t sm) {{
+control MyIngress(
+    inout headers_t hdr, inout meta_t meta, inout standard_metadata_t sm
+) {{
 {locals}
 apply {{
 {apply}
 }} }}
-control MyEgress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t sm) {{ apply {{ {egress} }} }}
+control MyEgress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t sm) {{
+    apply {{ {egress} }}
+}}
 control MyCompute(inout headers_t hdr, inout meta_t meta) {{ apply {{ {compute} }} }}
 control MyDeparser(packet_out packet, in headers_t hdr) {{ apply {{ {deparser} }} }}
 V1Switch(MyParser(), MyVerify(), MyIngress(), MyEgress(), MyCompute(), MyDeparser()) main;
