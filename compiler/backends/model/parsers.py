@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from p4cats.compiler.backends.model.composites import header_bits, is_composite, varbit_of
 from p4cats.compiler.backends.model.expressions import unsupported
 from p4cats.compiler.backends.model.layout import leaves, scalar_width, unpack_lines
-from p4cats.compiler.backends.model.names import Place, atom, is_signed, mask, zero
+from p4cats.compiler.backends.model.names import Place, atom, attribute, is_signed, mask, zero
 from p4cats.compiler.backends.model.tables import TableEmitter
 from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.ir import nodes
-from p4cats.compiler.ir.types import Bits, Bool, Composite, Header, Stack, Struct, Type, Varbit
+from p4cats.compiler.ir.types import Bits, Bool, Composite, Header, Stack, Struct, Type, Union, Varbit
 
 _DEEPEST_NESTING = 14
 """Selects inlined into each other before the dispatch loop is used instead (Python allows 100 levels)."""
@@ -27,6 +27,8 @@ class ParserEmitter(TableEmitter):
     """Adds parser states, extraction and sub-parsers."""
 
     in_parser = False
+    _extracted: nodes.Expr | None = None
+    """What the statement before has extracted, where it was an extract."""
     _accept: str
     _labels: dict[str, int]
     _state_name: str
@@ -54,8 +56,18 @@ class ParserEmitter(TableEmitter):
     def statement(self, s: nodes.Stmt) -> None:
         """Guard `stack.last` before the statement that uses it."""
         if self.in_parser:
+            if isinstance(s, nodes.SetValid) and not s.valid and self._after_union_extract(s.header):
+                return
+            self._extracted = s.header if isinstance(s, nodes.Extract) else None
             self._guard_last(s)
         super().statement(s)
+
+    def _after_union_extract(self, header: nodes.Expr) -> bool:
+        """True for the invalidation that follows `extract(unions.next.member)`: extract has done it.
+
+        It comes after nextIndex has moved, so it would hit the wrong element.
+        """
+        return _next_union(header) is not None and self._extracted is not None
 
     def _guard_last(self, node: object) -> None:
         if isinstance(node, nodes.If | nodes.Switch | nodes.Loop):
@@ -252,13 +264,27 @@ class ParserEmitter(TableEmitter):
             self._extract_varbit(type_, code, bits)
         else:
             self._extract_fixed(type_, code)
+        stack = _next_union(header)
+        if stack is not None:
+            self._invalidate_others(header)
         if isinstance(header, nodes.StackNext):
-            self.line(f"{self.place(header.base).code}.next += 1")
+            stack = header.base
+        if stack is not None:
+            self.line(f"{self.place(stack).code}.next += 1")
         self.module.hook(self, "extract", code)
+
+    def _invalidate_others(self, header: nodes.Expr) -> None:
+        """One member of a union is valid at a time."""
+        assert isinstance(header, nodes.FieldRef)
+        union = self.place(header.base)
+        assert isinstance(union.type, Union)
+        for field in union.type.fields:
+            if field.name != header.field:
+                self.line(f"{union.code}.{attribute(field.name)}.valid = False")
 
     def _extract_target(self, header: nodes.Expr) -> str:
         place = self._settled(self.place(header))
-        if is_stack_element(header):
+        if ".at(" in place.code or is_stack_element(header):
             name = self.temporary("element_")
             self.line(f"{name} = {place.code}")
             return name
@@ -377,6 +403,13 @@ class ParserEmitter(TableEmitter):
 def is_stack_element(e: nodes.Expr) -> bool:
     """True where the text of the place is long and used for every field."""
     return isinstance(e, nodes.IndexRef | nodes.StackNext | nodes.StackLast)
+
+
+def _next_union(header: nodes.Expr) -> nodes.Expr | None:
+    """The stack of unions in `unions.next.member`."""
+    if isinstance(header, nodes.FieldRef) and isinstance(header.base, nodes.StackNext):
+        return header.base.base
+    return None
 
 
 def _targets(transition: nodes.Transition) -> list[str]:
