@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from p4cats.errors import EnvironmentLacks, UserError
+from p4cats.errors import EnvironmentLacksError, UserError
 from p4cats.switch.frames import (
     CONTROL_BYTES,
     NO_VNET_HEADER,
@@ -114,7 +114,10 @@ class Port:
 
     def open(self) -> None:
         """Open the socket, in the namespace of the calling thread."""
-        self.index = socket.if_nametoindex(self.interface)
+        try:
+            self.index = socket.if_nametoindex(self.interface)
+        except OSError:  # it comes without an errno
+            raise OSError(errno.ENODEV, "no such interface") from None
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # protocol 0: silent until bound
         try:
             raw.setblocking(False)
@@ -231,7 +234,7 @@ class Ports:
         self._watch: LinkWatch | None = None
 
     def open(self) -> None:
-        """Open every port; UserError or EnvironmentLacks says which one and why."""
+        """Open every port; UserError or EnvironmentLacksError says which one and why."""
         if self.ports:
             self._watch = in_netns(self._netns, self._open)
 
@@ -242,7 +245,7 @@ class Ports:
             try:
                 port.open()
             except PermissionError as error:
-                raise EnvironmentLacks(f"{name}: raw sockets need root: run it with sudo") from error
+                raise EnvironmentLacksError(f"{name}: raw sockets need root: run it with sudo") from error
             except OSError as error:
                 if error.errno in (errno.ENODEV, errno.ENXIO):
                     raise UserError(

@@ -97,7 +97,9 @@ class Client:
             found.extend(reply.entities)
         return found
 
-    async def set_pipeline(self, action: str, config: bytes = b"", info: p4i.P4Info | None = None, **fields: Any) -> None:
+    async def set_pipeline(
+        self, action: str, config: bytes = b"", info: p4i.P4Info | None = None, **fields: Any
+    ) -> None:
         request = p4r.SetForwardingPipelineConfigRequest(
             device_id=1,
             role=self.role,
@@ -112,7 +114,9 @@ class Client:
             request.config.cookie.cookie = fields["cookie"]
         await self.stub.SetForwardingPipelineConfig(request)
 
-    async def get_pipeline(self, kind: str = "ALL", device_id: int = 1) -> p4r.ForwardingPipelineConfig | None:
+    async def get_pipeline(
+        self, kind: str = "ALL", device_id: int = 1
+    ) -> p4r.ForwardingPipelineConfig | None:
         response_type = p4r.GetForwardingPipelineConfigRequest.ResponseType.Value(kind)
         request = p4r.GetForwardingPipelineConfigRequest(device_id=device_id, response_type=response_type)
         reply = await self.stub.GetForwardingPipelineConfig(request)

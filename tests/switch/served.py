@@ -35,7 +35,14 @@ def transit() -> Program:
 
 def id_of(alias: str, program: Program | None = None) -> int:
     info = (program or everything()).info
-    lists: tuple[Any, ...] = (info.tables, info.actions, info.counters, info.registers, info.digests, info.value_sets)
+    lists: tuple[Any, ...] = (
+        info.tables,
+        info.actions,
+        info.counters,
+        info.registers,
+        info.digests,
+        info.value_sets,
+    )
     return next(o.preamble.id for objects in lists for o in objects if o.preamble.alias == alias)
 
 
@@ -49,7 +56,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(program: Program | None = None, tls: Tls | None = None, host: str = "127.0.0.1") -> AsyncIterator[Served]:
+async def served(
+    program: Program | None = None, tls: Tls | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[Served]:
     ports = Ports([])
     target = ModelTarget(ports, 510)
     service = P4RuntimeService(1, target, compile_config, ports)

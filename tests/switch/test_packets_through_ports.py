@@ -80,7 +80,9 @@ def test_frame_leaves_by_the_port_of_its_entry_and_counters_and_registers_show_i
             [reply] = await c.read(p4r.Entity(register_entry=request))
             assert reply.register_entry.data.bitstring == bytes([60])
             [reply] = await c.read(
-                p4r.Entity(register_entry=p4r.RegisterEntry(register_id=IDS["cells"], index=p4r.Index(index=0)))
+                p4r.Entity(
+                    register_entry=p4r.RegisterEntry(register_id=IDS["cells"], index=p4r.Index(index=0))
+                )
             )
             assert reply.register_entry.data.struct.members[0].bitstring == b"\x01"
 
@@ -202,7 +204,20 @@ def test_interface_that_goes_down_or_away_comes_back_as_the_same_port() -> None:
             two.socket.close()
             ip("-n", net.switch, "link", "del", "p2")
             one.send(frame(b"lost"))
-            ip("-n", net.switch, "link", "add", "p2", "type", "veth", "peer", "name", "eth0", "netns", two.netns)
+            ip(
+                "-n",
+                net.switch,
+                "link",
+                "add",
+                "p2",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                two.netns,
+            )
             ip("-n", two.netns, "link", "set", "eth0", "up")
             ip("-n", net.switch, "link", "set", "p2", "up")
             two.__init__(two.netns, "eth0")  # type: ignore[misc]  # its interface is a new one

@@ -142,7 +142,9 @@ def test_reconcile_keeps_the_state_that_the_new_program_has_room_for() -> None:
             entries = await c.read(ALL_ENTRIES)
             await c.set_pipeline("RECONCILE_AND_COMMIT", bigger, cookie=3)
             assert await c.read(ALL_ENTRIES) == entries
-            [kept] = await c.read(p4r.Entity(table_entry=p4r.TableEntry(table_id=default.table_id, is_default_action=True)))
+            [kept] = await c.read(
+                p4r.Entity(table_entry=p4r.TableEntry(table_id=default.table_id, is_default_action=True))
+            )
             assert kept.table_entry == default
             await c.insert(*(station(n) for n in range(3, 20)))
             assert await code(c.set_pipeline("RECONCILE_AND_COMMIT", program.config)) == "INVALID_ARGUMENT"
@@ -348,7 +350,9 @@ def test_arbitration_errors_end_the_stream_with_their_code() -> None:
     async def test() -> None:
         async with served() as s, client(s.address) as one, client(s.address) as two:
             await one.arbitrate(1)
-            await two.send(arbitration=p4r.MasterArbitrationUpdate(device_id=1, election_id=p4r.Uint128(low=1)))
+            await two.send(
+                arbitration=p4r.MasterArbitrationUpdate(device_id=1, election_id=p4r.Uint128(low=1))
+            )
             assert await two.stream_status() == grpc.StatusCode.INVALID_ARGUMENT
 
     run(test)

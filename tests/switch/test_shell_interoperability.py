@@ -94,7 +94,11 @@ def shell_python() -> Path:
 def test_shell_lists_tables_and_writes_and_reads_every_entity_it_knows(shell_python: Path) -> None:
     with running_switch("--pipeline", EVERYTHING) as switch:
         done = subprocess.run(
-            [shell_python, "-c", SCRIPT, switch.address], capture_output=True, text=True, check=False, timeout=60
+            [shell_python, "-c", SCRIPT, switch.address],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.strip().splitlines()[-1])

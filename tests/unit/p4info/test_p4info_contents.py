@@ -53,7 +53,9 @@ def test_every_format_reads_back(tmp_path: Path, suffix: str) -> None:
 
 def test_text_names_its_message_first_and_ends_with_type_info(tmp_path: Path) -> None:
     text = p4info_text(p4info(compile_file(PROGRAMS["transit"])))
-    assert text.startswith("# proto-file: p4/config/v1/p4info.proto\n# proto-message: p4.config.v1.P4Info\n\n")
+    assert text.startswith(
+        "# proto-file: p4/config/v1/p4info.proto\n# proto-message: p4.config.v1.P4Info\n\n"
+    )
     assert text.endswith("type_info {\n}\n")
 
 

@@ -28,7 +28,9 @@ def test_id_annotation_gets_the_prefix_unless_it_has_it() -> None:
     assert ids == {"a": 0x02000007, "b": 0x02000008}
 
 
-@pytest.mark.parametrize("names", [[("a", 0x01000001)], [("a", 1), ("b", 1)], [("a", None), ("a", None)], [("a", 0)]])
+@pytest.mark.parametrize(
+    "names", [[("a", 0x01000001)], [("a", 1), ("b", 1)], [("a", None), ("a", None)], [("a", 0)]]
+)
 def test_unusable_ids_and_names_are_errors(names: list[tuple[str, int | None]]) -> None:
     with pytest.raises(IdError):
         assign_ids(Prefix.TABLE, names)

@@ -85,7 +85,9 @@ class FakeDataPlane:
     def read_direct_counter(self, table: str, key: dp.Key | None, priority: int) -> dp.CounterData:
         return self.direct_counters.get((table, key, priority), dp.CounterData())
 
-    def write_direct_counter(self, table: str, key: dp.Key | None, priority: int, data: dp.CounterData) -> None:
+    def write_direct_counter(
+        self, table: str, key: dp.Key | None, priority: int, data: dp.CounterData
+    ) -> None:
         self.direct_counters[table, key, priority] = data
 
     def set_meter(self, name: str, index: int, config: dp.MeterConfig | None) -> None:
@@ -203,7 +205,11 @@ class Kit:
         return message
 
     def entry(
-        self, table: str, match: dict[int, object] | None = None, action: p4r.Action | None = None, **fields: object
+        self,
+        table: str,
+        match: dict[int, object] | None = None,
+        action: p4r.Action | None = None,
+        **fields: object,
     ) -> p4r.TableEntry:
         """A table entry; match by field id: a value, (value, prefix), ("mask", v, m), ("range", l, h)."""
         info = self.table(table)

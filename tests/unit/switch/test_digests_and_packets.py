@@ -124,7 +124,9 @@ def test_packet_out_metadata_becomes_a_header_and_padding_may_be_left_out(kit: K
     assert kit.dataplane.packets_out == [b"\x01\x80payload"] * 2
 
 
-@pytest.mark.parametrize("metadata", [[], [(1, b"\x01"), (1, b"\x01")], [(1, b"\x01"), (7, b"\0")], [(1, b"\xff\xff")]])
+@pytest.mark.parametrize(
+    "metadata", [[], [(1, b"\x01"), (1, b"\x01")], [(1, b"\x01"), (7, b"\0")], [(1, b"\xff\xff")]]
+)
 def test_packet_out_with_wrong_metadata_is_refused(kit: Kit, metadata: list[tuple[int, bytes]]) -> None:
     with pytest.raises(P4RuntimeError):
         kit.store.packet_out(packet_out(*metadata))

@@ -56,7 +56,8 @@ def test_link_messages_are_parsed_and_nonsense_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "ports", [["1"], ["x@eth0"], ["511@eth0"], ["1@a", "1@b"], ["1@a", "2@a"], ["510@a"], ["1@abcdefghijklmnop"]]
+    "ports",
+    [["1"], ["x@eth0"], ["511@eth0"], ["1@a", "1@b"], ["1@a", "2@a"], ["510@a"], ["1@abcdefghijklmnop"]],
 )
 def test_malformed_ports_are_a_users_mistake(ports: list[str]) -> None:
     with pytest.raises(UserError):

@@ -85,9 +85,10 @@ def test_direct_counter_of_one_entry_of_a_table_and_of_all_tables(kit: Kit) -> N
     kit.insert(kit.entry("routes", {1: 2}, kit.action("drop")))
     written = p4r.DirectCounterEntry(table_entry=route, data=p4r.CounterData(packet_count=5))
     kit.write(MODIFY, direct_counter_entry=written)
-    assert [e.direct_counter_entry for e in kit.read(direct_counter_entry=p4r.DirectCounterEntry(table_entry=route))] == [
-        written
-    ]
+    assert [
+        e.direct_counter_entry
+        for e in kit.read(direct_counter_entry=p4r.DirectCounterEntry(table_entry=route))
+    ] == [written]
     for table in (kit.entry("routes"), p4r.TableEntry()):
         found = kit.read(direct_counter_entry=p4r.DirectCounterEntry(table_entry=table))
         assert [e.direct_counter_entry.data.packet_count for e in found] == [5, 0]
@@ -128,7 +129,9 @@ def test_direct_meter_is_configured_and_goes_back_to_green(kit: Kit) -> None:
 
 
 def test_meter_reads_back_its_configuration_and_none_where_default(kit: Kit) -> None:
-    entry = p4r.MeterEntry(meter_id=kit.id("port_meter"), index=index(2), config=p4r.MeterConfig(cir=5, pir=6))
+    entry = p4r.MeterEntry(
+        meter_id=kit.id("port_meter"), index=index(2), config=p4r.MeterConfig(cir=5, pir=6)
+    )
     kit.write(MODIFY, meter_entry=entry)
     assert [e.meter_entry for e in kit.read(meter_entry=p4r.MeterEntry())][2] == entry
     assert kit.dataplane.meters["I.port_meter", 2] == dp.MeterConfig(5, 0, 6, 0)
@@ -158,7 +161,9 @@ def test_register_of_bits_and_of_structs(kit: Kit) -> None:
     )
     kit.write(MODIFY, register_entry=cell)
     assert kit.dataplane.registers["I.cells", 0] == (7, 1)
-    assert [e.register_entry for e in kit.read(register_entry=p4r.RegisterEntry(register_id=kit.id("cells")))][0] == cell
+    assert [
+        e.register_entry for e in kit.read(register_entry=p4r.RegisterEntry(register_id=kit.id("cells")))
+    ][0] == cell
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,9 @@ def test_value_set_is_replaced_as_a_whole(kit: Kit) -> None:
     kit.write(MODIFY, value_set_entry=value_set(kit, 0x0800, 0x86DD))
     kit.write(MODIFY, value_set_entry=value_set(kit, 0x8847))
     assert kit.dataplane.value_sets["P.known_types"] == [(dp.Exact(0x8847),)]
-    assert [e.value_set_entry for e in kit.read(value_set_entry=p4r.ValueSetEntry())] == [value_set(kit, 0x8847)]
+    assert [e.value_set_entry for e in kit.read(value_set_entry=p4r.ValueSetEntry())] == [
+        value_set(kit, 0x8847)
+    ]
 
 
 def test_value_set_errors(kit: Kit) -> None:

@@ -54,7 +54,9 @@ def test_member_reads_back_and_changes_by_modify(kit: Kit) -> None:
     kit.write(INSERT, action_profile_member=member(kit, 1))
     kit.write(MODIFY, action_profile_member=member(kit, 1, port=2))
     wanted = p4r.ActionProfileMember(action_profile_id=kit.id("ways"))
-    assert [e.action_profile_member for e in kit.read(action_profile_member=wanted)] == [member(kit, 1, port=2)]
+    assert [e.action_profile_member for e in kit.read(action_profile_member=wanted)] == [
+        member(kit, 1, port=2)
+    ]
     assert kit.dataplane.members["I.ways", 1] == dp.ActionCall("I.forward", (2,))
 
 
@@ -95,7 +97,9 @@ def test_group_spreads_its_members_by_weight_and_reads_back(with_members: Kit) -
     kit.write(INSERT, action_profile_group=group(kit, 7, (1, 3), (2, 1)))
     assert kit.dataplane.groups["I.ways", 7] == [1, 1, 1, 2]
     request = p4r.ActionProfileGroup()
-    assert [e.action_profile_group for e in kit.read(action_profile_group=request)] == [group(kit, 7, (1, 3), (2, 1))]
+    assert [e.action_profile_group for e in kit.read(action_profile_group=request)] == [
+        group(kit, 7, (1, 3), (2, 1))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -217,4 +221,6 @@ def test_selector_full_of_action_sets_is_resource_exhausted(kit: Kit) -> None:
 def test_random_selection_is_not_implemented(kit: Kit) -> None:
     actions = one_shot(kit, (1, 1))
     actions.action_selection_mode = p4r.ActionProfileActionSet.RANDOM
-    assert kit.code(INSERT, table_entry=balanced(kit, action_profile_action_set=actions)) == Code.UNIMPLEMENTED
+    assert (
+        kit.code(INSERT, table_entry=balanced(kit, action_profile_action_set=actions)) == Code.UNIMPLEMENTED
+    )

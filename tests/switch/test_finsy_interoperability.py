@@ -1,0 +1,130 @@
+"""finsy, unmodified, drives a switch through every entity it knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import finsy as fy
+import pytest
+from finsy import P4TableAction as Action
+from finsy import P4TableMatch as Match
+from served import everything, run, served
+
+from p4cats.compiler.backends.p4info import write_p4info
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> fy.SwitchOptions:
+    program = everything()
+    write_p4info(program.info, tmp_path / "everything.p4info.txtpb")
+    (tmp_path / "everything.p4").write_bytes(program.config)
+    return fy.SwitchOptions(
+        p4info=tmp_path / "everything.p4info.txtpb", p4blob=tmp_path / "everything.p4", device_id=1
+    )
+
+
+def with_switch(options: fy.SwitchOptions, test: Callable[[fy.Switch], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with served() as s, fy.Switch("sw", s.address, options) as switch:
+            assert switch.is_primary
+            await test(switch)
+
+    run(main)
+
+
+async def read(switch: fy.Switch, entity: Any) -> list[Any]:
+    return [e async for e in switch.read(entity)]
+
+
+def test_finsy_sets_the_pipeline_and_sees_its_own_cookie_the_second_time(options: fy.SwitchOptions) -> None:
+    async def main() -> None:
+        async with served() as s:
+            async with fy.Switch("one", s.address, options):
+                first = s.service.pipelines.forwarding
+            async with fy.Switch("two", s.address, options):
+                assert s.service.pipelines.forwarding is first
+
+    run(main)
+
+
+def test_table_entries(options: fy.SwitchOptions) -> None:
+    async def test(switch: fy.Switch) -> None:
+        def station() -> fy.P4TableEntry:
+            match = Match(address="00:00:00:00:00:2a")
+            return fy.P4TableEntry("stations", match=match, action=Action("forward", port=3))
+
+        acl = fy.P4TableEntry(
+            "acl", match=Match(src="10.0.0.0/8", protocol=6), action=Action("mark"), priority=7
+        )
+        await switch.write([+station(), +acl])
+        assert [e.action.args for e in await read(switch, fy.P4TableEntry("stations"))] == [{"port": 3}]
+        assert [e.priority for e in await read(switch, fy.P4TableEntry("acl"))] == [7]
+        with pytest.raises(fy.P4ClientError) as refused:
+            await switch.write([+station()])
+        assert refused.value.details[0].canonical_code.name == "ALREADY_EXISTS"
+        await switch.write([-station()])
+        await switch.write([-station()], warn_only=True)
+        assert await read(switch, fy.P4TableEntry("stations")) == []
+
+    with_switch(options, test)
+
+
+def test_weighted_action_set_in_one_shot(options: fy.SwitchOptions) -> None:
+    async def test(switch: fy.Switch) -> None:
+        ways = fy.P4IndirectAction([(2, Action("forward", port=1)), (1, Action("forward", port=2))])
+        await switch.write([+fy.P4TableEntry("balanced", match=Match(dst="10.0.0.0/8"), action=ways)])
+        [entry] = await read(switch, fy.P4TableEntry("balanced"))
+        assert [w.weight if hasattr(w, "weight") else w[0] for w in entry.action.action_set] == [2, 1]
+
+    with_switch(options, test)
+
+
+def test_members_groups_counters_meters_registers_value_sets_replication(options: fy.SwitchOptions) -> None:
+    async def test(switch: fy.Switch) -> None:
+        await switch.write([+fy.P4ActionProfileMember("ways", member_id=1, action=Action("forward", port=1))])
+        group = fy.P4ActionProfileGroup("ways", group_id=1, max_size=2, members=[fy.P4Member(1, weight=1)])
+        await switch.write([+group])
+        assert len(await read(switch, fy.P4ActionProfileGroup("ways"))) == 1
+        await switch.write(
+            [~fy.P4CounterEntry("port_packets", index=2, data=fy.P4CounterData(packet_count=5))]
+        )
+        counters = await read(switch, fy.P4CounterEntry("port_packets"))
+        assert [c.packet_count for c in counters][:4] == [0, 0, 5, 0]
+        config = fy.P4MeterConfig(cir=1, cburst=2, pir=3, pburst=4)
+        await switch.write([~fy.P4MeterEntry("port_meter", index=1, config=config)])
+        assert (await read(switch, fy.P4MeterEntry("port_meter", index=1)))[0].config == config
+        await switch.write([~fy.P4RegisterEntry("last_seen", index=1, data=99)])
+        assert (await read(switch, fy.P4RegisterEntry("last_seen", index=1)))[0].data == 99
+        await switch.write(
+            [+fy.P4MulticastGroupEntry(5, replicas=[1, 2]), +fy.P4CloneSessionEntry(9, replicas=[3])]
+        )
+        assert (await read(switch, fy.P4MulticastGroupEntry()))[0].multicast_group_id == 5
+        assert (await read(switch, fy.P4CloneSessionEntry()))[0].session_id == 9
+        await switch.write([+fy.P4DigestEntry("learn_t", max_list_size=1)])
+        assert len(await read(switch, fy.P4DigestEntry("learn_t"))) == 1
+
+    with_switch(options, test)
+
+
+def test_digests_and_packets_reach_finsy(options: fy.SwitchOptions) -> None:
+    frame = bytes.fromhex("02000000000b02000000000a88b5") + bytes(50)
+
+    async def main() -> None:
+        async with served() as s, fy.Switch("sw", s.address, options) as switch:
+            await switch.write([
+                +fy.P4DigestEntry("learn_t", max_list_size=1),
+                +fy.P4TableEntry("stations", match=Match(address="02:00:00:00:00:0b"), action=Action("to_controller")),
+            ])  # fmt: skip
+            packets, digests = switch.read_packets(), switch.read_digests("learn_t")
+            waiting = asyncio.ensure_future(anext(packets)), asyncio.ensure_future(anext(digests))
+            await asyncio.sleep(0)
+            s.target.receive(3, frame)
+            packet, digest = await asyncio.wait_for(asyncio.gather(*waiting), 15)
+            assert packet.payload == frame
+            assert packet["ingress_port"] == 3
+            assert digest.data[0] == {"address": 0x02000000000A, "port": 3, "first": True}
+
+    run(main)
