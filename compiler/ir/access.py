@@ -121,6 +121,28 @@ def body_effects(body: list[ir.Stmt], memo: dict[ir.Action, Effects]) -> Effects
     return found
 
 
+def may_exit(action: ir.Action) -> bool:
+    """The action, or one that it calls, has an exit statement."""
+    return any(
+        isinstance(s, ir.Exit) or (isinstance(s, ir.CallAction) and may_exit(s.action))
+        for s in walk(action.body)
+    )
+
+
+def block_may_exit(block: ir.Control | ir.Parser) -> bool:
+    """The control, or one that it applies, or an action that it runs, has an exit statement."""
+    if isinstance(block, ir.Parser):
+        return False
+    if any(may_exit(r.action) for t in block.tables for r in t.actions):
+        return True
+    return any(
+        isinstance(s, ir.Exit)
+        or (isinstance(s, ir.CallAction) and may_exit(s.action))
+        or (isinstance(s, ir.CallBlock) and block_may_exit(s.block))
+        for s in walk(block.body)
+    )
+
+
 def walk(body: list[ir.Stmt]) -> Iterator[ir.Stmt]:
     """All statements, nested ones too."""
     todo = list(reversed(body))

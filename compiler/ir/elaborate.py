@@ -151,6 +151,9 @@ class InstanceLowering(TableLowering):
         self.body = Body(made.locals, made.body)
         made.actions, made.tables = self._local_declarations(definition.locals, made)
         self.statements(definition.body)
+        variants = [self.env.exiting[a] for a in self.env.actions if a in self.env.exiting]
+        made.actions += variants
+        self.unit.actions += variants
         return made
 
     def parser(self, definition: tree.Parser, name: str) -> ir.Parser:

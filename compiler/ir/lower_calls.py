@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from p4cats.compiler.ir import nodes as ir
-from p4cats.compiler.ir.access import Effects, Path, body_effects, conflicts, path_of, reads
+from p4cats.compiler.ir.access import (
+    Effects,
+    Path,
+    block_may_exit,
+    body_effects,
+    conflicts,
+    may_exit,
+    path_of,
+    reads,
+)
 from p4cats.compiler.ir.lower_expressions import Body, ExpressionLowering, negate
 from p4cats.compiler.ir.types import BOOL, Bits, Composite, Header, Stack, Struct, Type, Union
 from p4cats.compiler.ir.unit import Environment, Instance
@@ -134,17 +143,47 @@ class CallLowering(ExpressionLowering):
             case tree.BuiltinCall():
                 self._builtin(e)
             case tree.ActionCall():
-                action = self.action_of(e.action)
-                reach = self._effects(action)
-                prepared = self.prepare(e.args, reach)
-                self.emit(ir.CallAction(e.span, action, prepared.arguments))
-                self.body.out.extend(prepared.after)
+                self._action_call(e)
             case tree.ApplyTable():
                 self._apply_table(e, None, None)
             case tree.ApplyBlock():
                 self._apply_block(e)
             case _:
                 raise TypeError(f"no lowering for {type(e).__name__}")
+
+    def _action_call(self, e: tree.ActionCall) -> None:
+        action = self.action_of(e.action)
+        prepared = self.prepare(e.args, self._effects(action))
+        if may_exit(action) and (prepared.after or self.exit_flag is not None):
+            self._exiting_call(e, prepared)
+            return
+        self.emit(ir.CallAction(e.span, action, prepared.arguments))
+        self.body.out.extend(prepared.after)
+
+    def _exiting_call(self, e: tree.ActionCall, prepared: Prepared) -> None:
+        """Copies follow the call, but exit would skip them: the action reports exit instead (12.5)."""
+        action = self.reporting_exit(e.action)
+        flag = ir.VarRef(e.span, BOOL, self.temporary("exits", BOOL, e.span))
+        self.emit(ir.Assign(e.span, flag, ir.Const(e.span, BOOL, 0)))
+        directed = sum(bool(a.direction) for a in prepared.arguments)
+        prepared.arguments.insert(directed, ir.Argument("inout", flag))
+        self.emit(ir.CallAction(e.span, action, prepared.arguments))
+        self.body.out.extend(prepared.after)
+        with self.collecting() as leave:
+            self.leave(e.span)
+        self.emit(ir.If(e.span, flag, leave, []))
+
+    def leave(self, span: Span) -> None:
+        """`exit`, or a report of it to the caller."""
+        if self.exit_flag is None:
+            self.emit(ir.Exit(span))
+            return
+        self.emit(ir.Assign(span, self.exit_flag, ir.Const(span, BOOL, 1)))
+        self.emit(ir.Return(span))
+
+    def reporting_exit(self, action: tree.Action) -> ir.Action:
+        """The variant of an action with one more parameter, set where the original exits."""
+        raise NotImplementedError
 
     def _effects(self, action: ir.Action) -> Effects:
         found = self.unit.effects.get(action)
@@ -201,6 +240,12 @@ class CallLowering(ExpressionLowering):
         block = self.instance_of(e.instance)
         assert isinstance(block, ir.Control | ir.Parser)
         prepared = self.prepare([a for a in e.args if not isinstance(a.param.type, model.Extern)])
+        if any(isinstance(s, ir.Assign) for s in prepared.after) and block_may_exit(block):
+            raise self.unit.reporter.fatal(
+                e.span,
+                "an argument needs a copy back after this call, but the control may exit: not supported",
+                "pass a variable, and no slice or part of another argument",
+            )
         self.emit(ir.CallBlock(e.span, block, prepared.arguments))
         self.body.out.extend(prepared.after)
 

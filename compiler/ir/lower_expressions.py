@@ -51,6 +51,8 @@ class ExpressionLowering:
         self.env = env
         self.body = Body()
         self.temporaries: set[ir.Variable] = set()
+        self.exit_flag: ir.VarRef | None = None
+        """In the variant of an action that reports `exit` to its caller: where it says so."""
 
     # -- statements and variables -------------------------------------------------------------
 

@@ -247,7 +247,7 @@ class StatementLowering(CallLowering):
         self.emit(ir.Return(s.span, None if s.value is None else self.expr(s.value)))
 
     def _exit(self, s: tree.Exit) -> None:
-        self.emit(ir.Exit(s.span))
+        self.leave(s.span)
 
     def _break(self, s: tree.Break) -> None:
         self.emit(ir.Break(s.span))

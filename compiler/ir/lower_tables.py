@@ -5,10 +5,10 @@ from __future__ import annotations
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.lower_expressions import Body
 from p4cats.compiler.ir.lower_statements import StatementLowering
-from p4cats.compiler.ir.types import P4Annotation
+from p4cats.compiler.ir.types import BOOL, P4Annotation
 from p4cats.compiler.ir.unit import Environment, control_plane
 from p4cats.compiler.types import tree
-from p4cats.compiler.types.annotations import find, p4_annotations, text_of
+from p4cats.compiler.types.annotations import find, number_of, p4_annotations, text_of
 from p4cats.compiler.types.model import Extern, Type
 
 _RANKED = {"ternary", "range", "optional"}
@@ -22,6 +22,27 @@ class TableLowering(StatementLowering):
     def lower_action(self, action: tree.Action) -> ir.Action:
         """A top-level action, in an environment of its own."""
         return self.__class__(self.unit, Environment()).action(action)
+
+    def reporting_exit(self, action: tree.Action) -> ir.Action:
+        """The variant of an action with one more parameter, set where the original exits."""
+        found = self.env.exiting.get(action)
+        if found is not None:
+            return found
+        local = action in self.env.actions
+        inner = self if local else self.__class__(self.unit, Environment())
+        outer = inner.exit_flag
+        flag = ir.Variable(inner.env.names.unique("exits"), BOOL, action.span, "inout")
+        inner.exit_flag = ir.VarRef(action.span, BOOL, flag)
+        made = inner.action(action)
+        inner.exit_flag = outer
+        made.parameters.insert(len(made.parameters) - len(made.data), flag)
+        made.control_plane.name += ".exits"
+        made.control_plane.hidden = True
+        made.control_plane.id = None
+        self.env.exiting[action] = made
+        if not local:
+            self.unit.actions.append(made)
+        return made
 
     def action(self, action: tree.Action) -> ir.Action:
         """An action of this instance."""
@@ -183,6 +204,8 @@ class TableLowering(StatementLowering):
 
 def _priorities(table: tree.Table, entries: list[tree.Entry]) -> list[int]:
     """Priorities with larger ones winning, as P4Runtime has them (14.2.1.4)."""
+    if any(find(e.annotations, "priority") for e in entries):
+        return _annotated_priorities(entries)
     step = table.priority_delta
     largest = table.largest_priority_wins
     found: list[int] = []
@@ -197,6 +220,13 @@ def _priorities(table: tree.Table, entries: list[tree.Entry]) -> list[int]:
         top = max(found) + 1
         found = [top - p for p in found]
     return found
+
+
+def _annotated_priorities(entries: list[tree.Entry]) -> list[int]:
+    """`@priority(n)` of the BMv2 back end: smaller wins, entries without have their place (from 1)."""
+    found = [number_of(e.annotations, "priority") for e in entries]
+    given = [i if n is None else n for i, n in enumerate(found, 1)]
+    return [max(given) + 1 - n for n in given]
 
 
 __all__ = ["DEFAULT_SIZE", "TableLowering"]

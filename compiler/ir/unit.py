@@ -47,6 +47,8 @@ class Environment:
     variables: dict[tree.Var, ir.Variable] = field(default_factory=dict)
     instances: dict[tree.Instance | tree.CtorParam | tree.Var, Instance] = field(default_factory=dict)
     actions: dict[tree.Action, ir.Action] = field(default_factory=dict)
+    exiting: dict[tree.Action, ir.Action] = field(default_factory=dict)
+    """Variants that report exit to their caller."""
     tables: dict[tree.Table, ir.Table] = field(default_factory=dict)
     value_sets: dict[tree.ValueSet, ir.ValueSet] = field(default_factory=dict)
     key_preludes: dict[tree.Table, list[ir.Stmt]] = field(default_factory=dict)

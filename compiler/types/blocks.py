@@ -20,7 +20,6 @@ from p4cats.compiler.types.model import (
     List,
     Opaque,
     Param,
-    Set,
     Tuple,
     Type,
     TypeVar,
@@ -178,12 +177,7 @@ class Blocks(Tables):
     def value_set(self, node: ast.ValueSet) -> tree.ValueSet:
         """`value_set<T>(size) name;` (13.6)."""
         type_ = self.value_type(node.type)
-        elements = [type_]
-        if isinstance(type_, Composite):
-            elements = [f.type for f in type_.fields.values()]
-        elif isinstance(type_, Tuple):
-            elements = list(type_.elements)
-        for element in elements:
+        for element in _flat(type_):
             if (
                 not isinstance(representation(element), Bits | Enum)
                 and element != BOOL
@@ -301,11 +295,7 @@ class Blocks(Tables):
 
     def _set_fits(self, e: tree.SetRef, subjects: list[tree.Expr]) -> bool:
         element = e.symbol.element
-        wanted: list[Type] = [element]
-        if isinstance(element, Composite):
-            wanted = [f.type for f in element.fields.values()]
-        elif isinstance(element, Tuple):
-            wanted = list(element.elements)
+        wanted = _flat(element)
         given = [s.type for s in subjects]
         if [representation(t) for t in wanted] != [representation(t) for t in given]:
             self.error(
@@ -315,4 +305,15 @@ class Blocks(Tables):
         return True
 
 
-__all__ = ["Blocks", "Set"]
+def _flat(type_: Type) -> list[Type]:
+    """The fields of structs and tuples, nested ones in their place."""
+    match type_:
+        case Composite(fields=fields):
+            return [inner for f in fields.values() for inner in _flat(f.type)]
+        case Tuple(elements=elements):
+            return [inner for e in elements for inner in _flat(e)]
+        case _:
+            return [type_]
+
+
+__all__ = ["Blocks"]

@@ -105,8 +105,16 @@ class Checker(Blocks):
                 continue
             if not is_unknown(type_):
                 self._check_field(kind, field, type_)
+            self._evaluate_field_lists(field.annotations)
             composite.fields[field.name] = Member(field.name, type_, field.name_span, field.annotations)
         return composite
+
+    def _evaluate_field_lists(self, annotations: list[ast.Annotation]) -> None:
+        """`@field_list(a, b)` of v1model takes constants: the annotation's text becomes their numbers."""
+        for annotation in annotations:
+            if annotation.name == "field_list" and annotation.values:
+                values = [self.number(self.value(v), "the number of a field list") for v in annotation.values]
+                annotation.body = ", ".join(str(v) for v in values if v is not None)
 
     def _check_field(self, kind: str, field: ast.Field, type_: Type) -> None:
         if kind == "header" and not self.check_header_field(type_, field.span):
