@@ -52,7 +52,7 @@ class Optional:
 
 Match = Exact | Lpm | Ternary | Range | Optional
 Key = tuple[Match, ...]
-"""One match per key field of the table in declared order (selector fields left out), don't-cares filled in."""
+"""One match per key field in declared order (selector fields left out), don't-cares filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,9 @@ class DataPlane(Protocol):
     def set_meter(self, name: str, index: int, config: MeterConfig | None) -> None:
         """Configure one cell; None: always green."""
 
-    def set_direct_meter(self, table: str, key: Key | None, priority: int, config: MeterConfig | None) -> None:
+    def set_direct_meter(
+        self, table: str, key: Key | None, priority: int, config: MeterConfig | None
+    ) -> None:
         """Configure the direct meter of an entry; key None: of the default entry."""
 
     def read_register(self, name: str, index: int) -> object:

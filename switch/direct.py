@@ -10,7 +10,8 @@ from p4cats.switch import dataplane as dp
 from p4cats.switch.cells import only_modify
 from p4cats.switch.errors import invalid, not_found
 from p4cats.switch.schema import Schema
-from p4cats.switch.tables import Record, TableStore, counter_data
+from p4cats.switch.table_record import Record
+from p4cats.switch.tables import TableStore, counter_data
 
 
 class DirectResources:

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from p4cats.errors import EnvironmentLacks
+from p4cats.errors import EnvironmentLacksError
 
 REQUIREMENT = "p4runtime-shell==0.0.6"
 _PYTHON = "/usr/bin/python3"
@@ -29,7 +29,7 @@ def default_directory() -> Path:
 def ensure_environment(directory: Path | None = None, report: Callable[[str], None] = lambda _: None) -> Path:
     """Make the environment if it is not there; its Python. `report` hears what takes long.
 
-    EnvironmentLacks where it cannot be made. Two processes at once are safe.
+    EnvironmentLacksError where it cannot be made. Two processes at once are safe.
     """
     directory = (directory or default_directory()).absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +56,11 @@ def _run(command: list[str], what: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise EnvironmentLacks(f"cannot {what}: {command[0]}: {error.strerror}") from error
+        raise EnvironmentLacksError(f"cannot {what}: {command[0]}: {error.strerror}") from error
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        raise EnvironmentLacks(f"cannot {what}: {lines[-1] if lines else f'exit status {done.returncode}'}")
+        reason = lines[-1] if lines else f"exit status {done.returncode}"
+        raise EnvironmentLacksError(f"cannot {what}: {reason}")
 
 
 def shell_argv(

@@ -14,12 +14,42 @@ from p4cats.switch import bytestrings
 from p4cats.switch import dataplane as dp
 from p4cats.switch.errors import invalid
 from p4cats.switch.schema import ActionSchema, FieldSchema, TableSchema
-from p4cats.switch.values import Value
+from p4cats.switch.values import BitString, Value
 
 Decoder = Callable[[p4r.FieldMatch], dp.Match]
 
 
-class KeyCodec:
+class _Codec:
+    """What key and action codecs share."""
+
+    canonical = True
+    """Cleared by `decode` when it met a value that was not in its shortest form."""
+
+
+def _fast(value: Value, what: str, codec: _Codec) -> Callable[[bytes], int]:
+    """A decoder of one place: a canonical string that fits is done in one step, the rest has time."""
+    decode = value.decode
+
+    def careful(data: bytes) -> int:
+        if data[:1] == b"\0" and len(data) > 1:
+            codec.canonical = False
+        return decode(data, what)
+
+    if not isinstance(value, BitString):
+        return careful
+    width = min(value.width, value.sdn_width)
+    from_bytes = int.from_bytes
+
+    def fast(data: bytes) -> int:
+        number = from_bytes(data, "big")
+        if not data or not data[0] or number >> width:
+            return careful(data)
+        return number
+
+    return fast
+
+
+class KeyCodec(_Codec):
     """Converts the match fields of one table (or of a value set)."""
 
     def __init__(self, owner: str, fields: Sequence[FieldSchema]) -> None:
@@ -27,8 +57,6 @@ class KeyCodec:
         self.fields = fields
         self._absent = [_absent(f) for f in fields]
         self._decoders: dict[int, tuple[int, Decoder]] = {f.id: (f.index, self._decoder(f)) for f in fields}
-        self.canonical = True
-        """Cleared by `decode` when it met a value that was not in its shortest form."""
 
     def decode(self, matches: Iterable[p4r.FieldMatch]) -> dp.Key:
         """The complete key; don't-cares are filled in."""
@@ -67,14 +95,7 @@ class KeyCodec:
         return make[field.kind](field)
 
     def _value(self, field: FieldSchema) -> Callable[[bytes], int]:
-        decode, what = field.value.decode, f"{self.owner}, field {field.name}"
-
-        def value(data: bytes) -> int:
-            if data[:1] == b"\0" and len(data) > 1:
-                self.canonical = False
-            return decode(data, what)
-
-        return value
+        return _fast(field.value, f"{self.owner}, field {field.name}", self)
 
     def _kind(self, field: FieldSchema, match: p4r.FieldMatch) -> str:
         given = match.WhichOneof("field_match_type")
@@ -199,15 +220,20 @@ def _encode(field: FieldSchema, match: dp.Match) -> p4r.FieldMatch | None:
     return message
 
 
-class ActionCodec:
+class ActionCodec(_Codec):
     """Converts actions and their parameters; `owner` (a table or profile) restricts which."""
 
     def __init__(self, owner: str, actions: dict[int, ActionSchema]) -> None:
         self.owner = owner
-        self.canonical = True
-        """Cleared by `decode` when it met a value that was not in its shortest form."""
         self._by_id = {
-            a.id: (a, len(a.params), {p.id: (p.index, p.value.decode, p.name) for p in a.params.values()})
+            a.id: (
+                a,
+                len(a.params),
+                {
+                    p.id: (p.index, _fast(p.value, f"action {a.name}, parameter {p.name}", self))
+                    for p in a.params.values()
+                },
+            )
             for a in actions.values()
         }
         self._by_name = {a.name: a for a in actions.values()}
@@ -223,15 +249,13 @@ class ActionCodec:
         data: list[int | None] = [None] * count
         for param in message.params:
             try:
-                index, decode, name = params[param.param_id]
+                index, decode = params[param.param_id]
             except KeyError:
                 raise invalid(f"action {action.name} has no parameter with id {param.param_id}") from None
             if data[index] is not None:
+                name = next(p.name for p in action.params.values() if p.index == index)
                 raise invalid(f"action {action.name}, parameter {name}: given twice")
-            value = param.value
-            if value[:1] == b"\0" and len(value) > 1:
-                self.canonical = False
-            data[index] = decode(value, f"action {action.name}, parameter {name}")
+            data[index] = decode(param.value)
         if None in data:
             missing = next(p for p in action.params.values() if data[p.index] is None)
             raise invalid(f"action {action.name}, parameter {missing.name}: missing")

@@ -16,27 +16,8 @@ from p4cats.switch.meters import check_config
 from p4cats.switch.profiles import OneShot, ProfileStore
 from p4cats.switch.schema import TableSchema
 from p4cats.switch.table_codec import table_codecs
+from p4cats.switch.table_record import EntryKey, Record, entry_filter
 from p4cats.switch.wire import frame_table_entry, unframe_table_entry
-
-EntryKey = tuple[dp.Key, int]
-"""Match and priority."""
-
-
-class Record:
-    """An entry as it is stored; `wire` is its framed read form without what the data plane holds."""
-
-    __slots__ = ("const", "idle_ns", "key", "meter", "one_shot", "priority", "release", "target", "wire")
-
-    def __init__(self, key: dp.Key, priority: int, target: dp.Target, wire: bytes) -> None:
-        self.key = key
-        self.priority = priority
-        self.target = target
-        self.wire = wire
-        self.const = False
-        self.idle_ns = 0
-        self.meter: bytes | None = None
-        self.one_shot: OneShot | None = None
-        self.release: Callable[[], None] | None = None
 
 
 class TableStore:
@@ -117,7 +98,7 @@ class TableStore:
         meter, counter = self._direct(entry)
         old_release = None
         if has_action:
-            target, one_shot, release = self._target(entry.action, replacing=record)
+            target, one_shot, release = self._target(entry.action)
             old_release = record.release
         else:
             target, one_shot, release = record.target, record.one_shot, record.release
@@ -219,6 +200,8 @@ class TableStore:
 
     def _direct(self, entry: p4r.TableEntry) -> tuple[dp.MeterConfig | None, dp.CounterData | None]:
         """Meter configuration and counter value of an entry, None where unset."""
+        if not _has_direct(entry):
+            return None, None
         meter = counter = None
         if entry.HasField("meter_config"):
             if not self.schema.direct_meter:
@@ -236,9 +219,7 @@ class TableStore:
                 raise invalid(f"{self._what}: meter_counter_data can only be written as zeros")
         return meter, counter
 
-    def _target(
-        self, action: p4r.TableAction, replacing: Record | None = None
-    ) -> tuple[dp.Target, OneShot | None, Callable[[], None] | None]:
+    def _target(self, action: p4r.TableAction) -> tuple[dp.Target, OneShot | None, Callable[[], None] | None]:
         """The data plane's target, the one-shot set, and what to call when the entry lets go of it."""
         kind = action.WhichOneof("type")
         profile = self._profile
@@ -289,11 +270,7 @@ class TableStore:
     def _wire(self, entry: p4r.TableEntry, key: dp.Key, target: dp.Target) -> bytes:
         """The framed read form. Messages that are canonical already are taken as they are."""
         plain = isinstance(target, dp.ActionCall) and self._keys.canonical and self._actions.canonical
-        if plain and not (
-            entry.HasField("meter_config")
-            or entry.HasField("counter_data")
-            or entry.HasField("meter_counter_data")
-        ):
+        if plain and not _has_direct(entry):
             return frame_table_entry(entry.SerializeToString())
         message = p4r.TableEntry(
             table_id=entry.table_id,
@@ -365,7 +342,7 @@ class TableStore:
             or (request.HasField("meter_config") and self.schema.direct_meter)
             or request.HasField("time_since_last_hit")
         )  # fmt: skip
-        accept = self._filter(request)
+        accept = entry_filter(self.schema, request)
         for record in self._candidates(request):
             if accept is None or accept(record):
                 yield self._shown(record, request) if enrich else record.wire
@@ -384,42 +361,6 @@ class TableStore:
             record = self.entries.get((key, request.priority))
             return iter(() if record is None else (record,))
         return iter([r for (k, _), r in self.entries.items() if k == key])
-
-    def _filter(self, request: p4r.TableEntry) -> Callable[[Record], bool] | None:
-        tests: list[Callable[[Record], bool]] = []
-        if request.priority:
-            tests.append(lambda r: r.priority == request.priority)
-        if request.HasField("action"):
-            tests.append(self._action_filter(request.action))
-        if request.metadata or request.controller_metadata:
-
-            def metadata(record: Record) -> bool:
-                entry = unframe_table_entry(record.wire)
-                return request.metadata in (b"", entry.metadata) and request.controller_metadata in (
-                    0,
-                    entry.controller_metadata,
-                )
-
-            tests.append(metadata)
-        if not tests:
-            return None
-        return lambda record: all(test(record) for test in tests)
-
-    def _action_filter(self, action: p4r.TableAction) -> Callable[[Record], bool]:
-        match action.WhichOneof("type"):
-            case "action":
-                wanted = self.schema.actions.get(action.action.action_id)
-                if wanted is None and action.action.action_id:
-                    raise invalid(f"{self._what} has no action with id {action.action.action_id:#010x}")
-                return lambda r: (
-                    wanted is None or (isinstance(r.target, dp.ActionCall) and r.target.action == wanted.name)
-                )
-            case "action_profile_member_id":
-                return lambda r: r.target == dp.MemberRef(action.action_profile_member_id)
-            case "action_profile_group_id":
-                return lambda r: r.target == dp.GroupRef(action.action_profile_group_id)
-            case _:
-                return lambda r: True
 
     def _shown(self, record: Record, request: p4r.TableEntry, default: bool = False) -> bytes:
         """An entry with what the request asks for besides."""
@@ -481,6 +422,14 @@ class TableStore:
         self._set_meter(record, request.config, meter, default)
 
 
+def _has_direct(entry: p4r.TableEntry) -> bool:
+    return (
+        entry.HasField("meter_config")
+        or entry.HasField("counter_data")
+        or entry.HasField("meter_counter_data")
+    )
+
+
 def _less(used: object) -> None:
     used.uses -= 1  # type: ignore[attr-defined]  # a Member or a Group
 
@@ -492,4 +441,4 @@ def counter_data(data: p4r.CounterData, what: str) -> dp.CounterData:
     return dp.CounterData(data.packet_count, data.byte_count)
 
 
-__all__ = ["EntryKey", "Record", "TableStore", "counter_data"]
+__all__ = ["TableStore", "counter_data"]

@@ -114,10 +114,10 @@ def test_digests_and_packets_reach_finsy(options: fy.SwitchOptions) -> None:
 
     async def main() -> None:
         async with served() as s, fy.Switch("sw", s.address, options) as switch:
-            await switch.write([
-                +fy.P4DigestEntry("learn_t", max_list_size=1),
-                +fy.P4TableEntry("stations", match=Match(address="02:00:00:00:00:0b"), action=Action("to_controller")),
-            ])  # fmt: skip
+            punt = fy.P4TableEntry(
+                "stations", match=Match(address="02:00:00:00:00:0b"), action=Action("to_controller")
+            )
+            await switch.write([+fy.P4DigestEntry("learn_t", max_list_size=1), +punt])
             packets, digests = switch.read_packets(), switch.read_digests("learn_t")
             waiting = asyncio.ensure_future(anext(packets)), asyncio.ensure_future(anext(digests))
             await asyncio.sleep(0)

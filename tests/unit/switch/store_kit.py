@@ -186,8 +186,8 @@ class Kit:
     def id(self, alias: str) -> int:
         """The id of any object by alias."""
         for objects in (
-            self.info.tables, self.info.actions, self.info.action_profiles, self.info.counters, self.info.meters,
-            self.info.registers, self.info.digests, self.info.value_sets,
+            self.info.tables, self.info.actions, self.info.action_profiles, self.info.counters,
+            self.info.meters, self.info.registers, self.info.digests, self.info.value_sets,
         ):  # fmt: skip
             for item in objects:
                 if item.preamble.alias == alias:
@@ -243,8 +243,7 @@ class Kit:
         try:
             self.write(kind, **entity)
         except P4RuntimeError as error:
-            assert error.message
-            return error.code
+            return error.code if error.message else Code.UNKNOWN
         return Code.OK
 
     def read(self, **entity: object) -> list[p4r.Entity]:

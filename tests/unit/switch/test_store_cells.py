@@ -161,9 +161,8 @@ def test_register_of_bits_and_of_structs(kit: Kit) -> None:
     )
     kit.write(MODIFY, register_entry=cell)
     assert kit.dataplane.registers["I.cells", 0] == (7, 1)
-    assert [
-        e.register_entry for e in kit.read(register_entry=p4r.RegisterEntry(register_id=kit.id("cells")))
-    ][0] == cell
+    first, *_ = kit.read(register_entry=p4r.RegisterEntry(register_id=kit.id("cells")))
+    assert first.register_entry == cell
 
 
 @pytest.mark.parametrize(
