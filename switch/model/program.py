@@ -58,12 +58,10 @@ class Engine:
         """Give a table its default action and the entries that the program writes."""
         state = self.tables[table.name]
         self.restore_default(table.name)
-        for entry in table.entries:
-            keys = [k for k in table.keys if k.match_kind != "selector"]
-            match = tuple(_match(p, k) for p, k in zip(entry.patterns, keys, strict=True))
+        for entry, (match, priority) in zip(table.entries, program_entries(table), strict=True):
             action = state.action_number(entry.call.action.name)
-            row = Entry(match, entry.priority, action, state.action_data(action, entry.call.data))
-            if (match, entry.priority) not in state.entries:  # the first of equal entries wins
+            row = Entry(match, priority, action, state.action_data(action, entry.call.data))
+            if (match, priority) not in state.entries:  # the first of equal entries wins
                 state.insert(row)
 
     def restore_default(self, table: str) -> None:
@@ -100,6 +98,15 @@ def compiled(program: nodes.Program) -> CodeType:
     return code
 
 
+def program_entries(table: nodes.Table) -> list[tuple[Key, int]]:
+    """Keys and priorities of the entries that the program writes."""
+    keys = [k for k in table.keys if k.match_kind != "selector"]
+    return [
+        (tuple(_match(p, k) for p, k in zip(entry.patterns, keys, strict=True)), entry.priority)
+        for entry in table.entries
+    ]
+
+
 def _match(pattern: nodes.Pattern, key: nodes.Key) -> Match:
     """A key set of an entry in the program as the match of its kind."""
     type_ = key.expression.type
@@ -127,14 +134,4 @@ def _constant(e: nodes.Expr | None, _: Type) -> int:
     return int(e.value) if isinstance(e, nodes.Const) else 0
 
 
-def dont_care(key: nodes.Key) -> Match:
-    """The match of a key field that an entry leaves out (exact: zero)."""
-    width = key.expression.type.width if isinstance(key.expression.type, Bits) else 1
-    kinds: dict[str, Match] = {
-        "exact": Exact(0), "lpm": Lpm(0, 0), "ternary": Ternary(0, 0),
-        "range": Range(0, (1 << width) - 1), "optional": Optional(None),
-    }  # fmt: skip
-    return kinds[key.match_kind]
-
-
-__all__ = ["Engine", "Key", "compiled", "dont_care"]
+__all__ = ["Engine", "compiled", "program_entries"]

@@ -9,6 +9,21 @@ from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Composite, Type
 from p4cats.switch.dataplane import ActionCall, CounterData
 
+_LARGEST_LIST = 1 << 20
+"""Cells of an array kept in a list; a larger one keeps only the cells that were touched."""
+
+
+class Sparse(dict[int, int]):
+    """Cells of a very large array: zero until written."""
+
+    def __missing__(self, index: int) -> int:
+        return 0
+
+
+def zeros(size: int) -> list[Any] | Sparse:
+    """An array of zeros."""
+    return [0] * size if size <= _LARGEST_LIST else Sparse()
+
 
 class Registers:
     """A register array; generated code reads and writes `cells`."""
@@ -17,12 +32,11 @@ class Registers:
         self.name = instance.name
         self.size = size_of(instance)
         self.type = instance.type_arguments[0]
-        self.cells: list[Any] = [0] * self.size
+        self.cells: Any = zeros(self.size)
 
-    def objects(self, kind: Callable[[], Any]) -> list[Any]:
+    def objects(self, kind: Callable[[], Any]) -> Any:
         """Make the cells objects (struct elements)."""
-        self._kind = kind
-        self.cells[:] = [kind() for _ in range(self.size)]
+        self.cells = [kind() for _ in range(self.size)]
         return self.cells
 
     def read(self, index: int) -> object:
@@ -42,10 +56,6 @@ class Registers:
         else:
             assert isinstance(value, int)
             self.cells[index] = inside(value, self.type)
-
-    def reset(self) -> None:
-        """All cells zero."""
-        self.cells[:] = [self._kind() if isinstance(self.type, Composite) else 0 for _ in range(self.size)]
 
     def _outside(self, value: Any, type_: Type) -> object:
         if isinstance(type_, Composite):
@@ -80,8 +90,8 @@ class Counters:
     def __init__(self, instance: nodes.ExternInstance) -> None:
         self.name = instance.name
         self.size = size_of(instance)
-        self.packets = [0] * self.size
-        self.bytes = [0] * self.size
+        self.packets = zeros(self.size)
+        self.bytes = zeros(self.size)
 
     def read(self, index: int) -> CounterData:
         """One cell."""

@@ -18,6 +18,7 @@ from p4cats.compiler.driver import compile_file
 from p4cats.compiler.ir import nodes
 from p4cats.switch.dataplane import ActionCall, CounterData, DataPlane, Key, MeterConfig, Replica, TableEntry
 from p4cats.switch.model import ModelDataPlane
+from p4cats.switch.model.program import program_entries
 from p4cats.switch.stf.commands import (
     Add,
     CheckCounter,
@@ -156,6 +157,7 @@ class _Runner:
         self.named: set[int] = set()
         self.silent: NoPacket | None = None
         self.sent = 0
+        self.entries = {(table.name, *entry) for table in program.tables for entry in program_entries(table)}
         self.handles: dict[str, tuple[nodes.Table, Key, int]] = {}
         self.nodes: list[tuple[int, tuple[int, ...]]] = []
         self.groups: dict[int, list[int]] = {}
@@ -205,10 +207,13 @@ class _Runner:
         ranked = any(k.match_kind in ("ternary", "range", "optional") for k in table.keys)
         priority = (s.priority if s.priority is not None else 1) if ranked else 0
         entry = TableEntry(key, priority, ActionCall(action.name, self.resolve.data(action, s.arguments)))
-        try:
-            self.plane.insert_entry(table.name, entry)
-        except KeyError:
-            self.resolve.fail(f"table {table.name} has an entry with this key already")
+        if table.const_entries or (table.name, key, priority) in self.entries:
+            # simple_switch_CLI prints an error here, and the test goes on.
+            why = "is constant" if table.const_entries else "has an entry with this key already"
+            self.output.append(f"line {s.line}: add: ignored, table {table.name} {why}")
+            return
+        self.entries.add((table.name, key, priority))
+        self.plane.insert_entry(table.name, entry)
         if s.handle:
             self.handles[s.handle] = (table, key, priority)
 

@@ -182,7 +182,7 @@ class ExpressionEmitter:
                 return made
             case nodes.Mux(condition=condition, then=then, other=other) if is_composite(e.type):
                 first, second = self.object(then), self.object(other)
-                return Place(e.type, f"({first} if {self.bare(condition)} else {second})")
+                return Place(e.type, f"({first} if {self.atom(condition)} else {second})")
             case _:
                 return Place(e.type, self.atom(e))
 
@@ -386,7 +386,7 @@ class ExpressionEmitter:
             case nodes.Cast(operand=operand):
                 return self._cast(operand, e.type)
             case nodes.Mux(condition=condition, then=then, other=other):
-                return f"({self.bare(then)} if {self.bare(condition)} else {self.bare(other)})"
+                return f"({self.atom(then)} if {self.atom(condition)} else {self.atom(other)})"
             case nodes.IsValid(operand=operand):
                 return self._validity(operand)
             case nodes.PacketLength():

@@ -114,7 +114,8 @@ class ExternEmitter(StatementEmitter):
 
     def _guarded_hash(self, function: str, pieces: list[tuple[str | None, str, Type]], tail: str) -> str:
         """The hash where the input depends on which headers are valid."""
-        if len({guard for guard, _, _ in pieces}) == 1 and not isinstance(pieces[0][2], Varbit):
+        fixed = not any(isinstance(type_, Varbit) for _, _, type_ in pieces)
+        if fixed and len({guard for guard, _, _ in pieces}) == 1:
             return f'{function}(b""{tail})'
         value, width = self.temporary("joined"), self.temporary("bits")
         self.line(f"{value} = {width} = 0")

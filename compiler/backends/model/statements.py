@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from p4cats.compiler.backends.model.composites import is_composite
+from p4cats.compiler.backends.model.composites import header_bits, is_composite
 from p4cats.compiler.backends.model.expressions import ExpressionEmitter, unsupported
 from p4cats.compiler.backends.model.names import Place, zero
 from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.ir import nodes
-from p4cats.compiler.ir.types import Struct, Type
+from p4cats.compiler.ir.types import Header, Struct, Type
 
 _DEEPEST_RESTRUCTURE = 12
 _SIMPLE = re.compile(r"[\w.]+|\(-\w+\)")
@@ -365,7 +365,7 @@ class StatementEmitter(ExpressionEmitter):
 
     def _emit(self, header: nodes.Expr) -> None:
         place = self._settled(self.place(header))
-        code = place.code
-        type_ = place.type
-        self.line(f"if {code}.valid:")
-        self.line(f"    out({self.composites.pack(type_, code)})")  # type: ignore[arg-type]
+        if not isinstance(place.type, Header) or header_bits(place.type) % 8:
+            raise unsupported(header.span, f"emit of {place.type}: its width must be a multiple of 8 bits")
+        self.line(f"if {place.code}.valid:")
+        self.line(f"    out({self.composites.pack(place.type, place.code)})")
