@@ -216,12 +216,16 @@ class ProfileStore:
         self._one_style(one_shot=True)
         mode = p4r.ActionProfileActionSet.ActionSelectionMode
         if message.action_selection_mode not in (mode.DEFAULT_MODE_DETERMINED_BY_ACTION_SELECTOR, mode.HASH):
+            if message.action_selection_mode not in mode.values():
+                raise invalid(f"{what}: selection mode {message.action_selection_mode} is unknown")
             raise unimplemented(f"{what}: selection mode {mode.Name(message.action_selection_mode)}")
         calls = []
         places = []
         for action in message.action_profile_actions:
             calls.append(self._codec.decode(action.action))
             places.append(Place(0, self._weight(action.weight, what), self._watch(action, what)))
+        if message.size_semantics not in p4r.ActionProfileActionSet.SizeSemantics.values():
+            raise invalid(f"{what}: size semantics {message.size_semantics} is unknown")
         by_members = message.size_semantics == p4r.ActionProfileActionSet.SizeSemantics.SUM_OF_MEMBERS
         self._check_size(places, self.schema.max_group_size, what, by_members)
         weight = sum(p.weight for p in places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 
 import pytest
@@ -12,6 +13,7 @@ from switch_process import EVERYTHING, Host, Network, ip, network, running_switc
 
 from p4cats.compiler.backends.p4info import p4info
 from p4cats.compiler.driver import compile_file
+from p4cats.switch.netns import in_netns
 
 pytestmark = pytest.mark.root
 
@@ -248,3 +250,36 @@ def test_switch_leaves_its_interfaces_as_it_found_them() -> None:
         with running_switch(*net.ports):
             assert setting() == "1"
         assert setting() == "0"
+
+
+def test_checksums_that_hosts_leave_to_their_interfaces_are_completed() -> None:
+    """UDP between hosts whose offloads are on, as `ip link add … type veth` leaves them."""
+    with network(2) as net:
+        one, two = net.hosts
+        mac = bytes.fromhex("02000000000b")
+        for n, host in enumerate(net.hosts, 1):
+            ip("-n", host.netns, "addr", "add", f"10.0.0.{n}/24", "dev", "eth0")
+        ip("-n", two.netns, "link", "set", "eth0", "address", mac.hex(":"))
+        ip("-n", one.netns, "neigh", "add", "10.0.0.2", "lladdr", mac.hex(":"), "dev", "eth0")
+        sender, receiver = in_netns(one.netns, udp_socket), in_netns(two.netns, udp_socket)
+
+        async def forward(c: Client) -> None:
+            route = p4r.TableEntry(table_id=IDS["routes"])
+            route.match.add(field_id=1).exact.value = b"\0"
+            lpm = route.match.add(field_id=2).lpm
+            lpm.value, lpm.prefix_len = bytes([10, 0, 0, 2]), 32
+            route.action.action.action_id = IDS["forward"]
+            route.action.action.params.add(param_id=1, value=b"\x02")
+            await c.insert(route)
+            receiver.bind(("10.0.0.2", 4000))
+            sender.sendto(b"checked", ("10.0.0.2", 4000))
+            assert await asyncio.to_thread(receiver.recv, 100) == b"checked"
+
+        with sender, receiver:
+            drive(net, forward)
+
+
+def udp_socket() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.settimeout(10)
+    return made
