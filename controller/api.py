@@ -74,7 +74,7 @@ class Metrics(BaseModel):
     wait_us: Count
     in_flight: Count = 0
     run_queue_us: Count = 0
-    power_mw: Count = 0
+    power_mw: Count | None = None
     scores: dict[str, Score] = {}
     seq: Count = 0
 

@@ -54,7 +54,7 @@ class Report:
     wait_us: int
     in_flight: int = 0
     run_queue_us: int = 0
-    power_mw: int = 0
+    power_mw: int | None = None
     scores: Mapping[str, int] = field(default_factory=dict)
     seq: int = 0
 

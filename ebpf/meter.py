@@ -34,7 +34,7 @@ class Metrics:
             "in_flight": self.in_flight,
             "wait_us": self.wait_us,
             "run_queue_us": self.run_queue_us,
-            "power_mw": self.power_mw,
+            "power_mw": None if self.power_mw == normalise.UNKNOWN_U32 else self.power_mw,
             "scores": self.scores.as_dict(),
             "seq": self.seq,
         }

@@ -13,6 +13,7 @@ from p4cats.switch.dataplane import ActionCall, Exact, Lpm, TableEntry
 from p4cats.topologies import addressing
 
 SERVICE = IPv6Address("2001:db8:ca75::53")
+CLIENT_MAC = addressing.host_mac(1)
 CLIENT = "2001:db8:1:1::2"
 INGRESS = addressing.router_address(1)
 MAC = int(addressing.port_mac(1, 1).replace(":", ""), 16)
@@ -43,12 +44,5 @@ def entries() -> list[tuple[str, TableEntry]]:
 
 def packets(flows: int = 1000) -> list[tuple[int, bytes]]:
     """One request of each of `flows` flows, as (port, frame)."""
-    return [
-        (
-            1,
-            bytes(
-                Ether() / IPv6(src=CLIENT, dst=str(SERVICE)) / UDP(sport=20_000 + n, dport=8080) / b"x" * 64
-            ),
-        )
-        for n in range(flows)
-    ]
+    network = Ether(src=CLIENT_MAC, dst=addressing.port_mac(1, 1)) / IPv6(src=CLIENT, dst=str(SERVICE))
+    return [(1, bytes(network / UDP(sport=20_000 + n, dport=8080) / bytes(64))) for n in range(flows)]

@@ -53,6 +53,9 @@ def _reactions(topology: Topology) -> tuple[list[float], float]:
     site = deployment.site(near)
     reactions = []
     for step in steps:
+        before = [o for o in outcomes if begin + o.sent_s < step]
+        if any(o.site != site for o in before[-10:]):
+            continue  # the last step is not forgotten yet: this one would measure nothing
         after = (o for o in outcomes if begin + o.sent_s >= step and o.site not in (None, site))
         first = next(after, None)
         if first is not None and begin + first.sent_s < step + HOLD_S:

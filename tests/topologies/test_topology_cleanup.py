@@ -86,7 +86,8 @@ def test_stopping_removes_processes_namespaces_and_records():
         spaces = {os.readlink(network.netns(name)) for name in ("a", "b", "ha", "hb")}
         assert len(spaces) == 4
         assert spaces <= namespaces_held()
-        assert len(record.processes()) == 7
+        # A process shows no environment while it executes another program.
+        wait_for(lambda: len(record.processes()) == 7, "four shells, the emulator and two programs")
     assert process.poll() == -signal.SIGTERM
     assert record.processes() == set()
     assert not directory.exists()
