@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from p4cats.compiler.ir import nodes as ir
+from p4cats.compiler.ir.access import path_of
 from p4cats.compiler.ir.convert import INT
 from p4cats.compiler.ir.types import (
     BOOL,
@@ -112,6 +113,18 @@ class ExpressionLowering:
             results.append(result)
         return results
 
+    def indexed(self, base: tree.Expr, index: tree.Expr) -> tuple[ir.Expr, ir.Expr]:
+        """Lower a base and its index; an l-value stays one whatever the index does."""
+        result = self.expr(base)
+        mark = len(self.body.out)
+        at = self.expr(index)
+        if len(self.body.out) > mark:
+            if path_of(result) is not None:
+                result = self.freeze(result, mark)
+            elif not self.stable(result):
+                result = self.save(result, mark)
+        return result, at
+
     def freeze(self, e: ir.Expr, at: int | None = None) -> ir.Expr:
         """The l-value with its indices fixed: constants or temporaries."""
         match e:
@@ -173,7 +186,7 @@ class ExpressionLowering:
         return ir.FieldRef(span, type_, base, name)
 
     def _element(self, e: tree.Element) -> ir.Expr:
-        base, index = self.ordered(e.base, e.index)
+        base, index = self.indexed(e.base, e.index)
         if isinstance(index, ir.Const):
             if isinstance(base, ir.Make):
                 if not 0 <= index.value < len(base.values):
@@ -206,7 +219,7 @@ class ExpressionLowering:
         return ir.SliceRef(e.span, type_, base, e.high, e.low)
 
     def _part_select(self, e: tree.PartSelect) -> ir.Expr:
-        base, low = self.ordered(e.base, e.low)
+        base, low = self.indexed(e.base, e.low)
         shifted = ir.Binary(e.span, base.type, ">>", base, low)
         return cast(e.span, Bits(e.width), cast(e.span, unsigned(base.type), shifted))
 

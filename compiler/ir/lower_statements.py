@@ -98,7 +98,7 @@ class StatementLowering(CallLowering):
 
     def _assign_part(self, s: tree.Assign, target: tree.PartSelect) -> None:
         """`base[low +: width] = value` with `low` known at run time only: masked into the base."""
-        base, low = self.ordered(target.base, target.low)
+        base, low = self.indexed(target.base, target.low)
         base = self.freeze(base)
         low = low if self.stable(low) else self.save(low)
         bits = base.type

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from p4cats.compiler.parse import ast
 from p4cats.compiler.source import Span
 from p4cats.compiler.types import tree
+from p4cats.compiler.types.annotations import text_of
 from p4cats.compiler.types.convert import Binding, bind, bind_block, known_later, param_named
 from p4cats.compiler.types.expressions import Expressions
 from p4cats.compiler.types.model import (
@@ -87,6 +88,9 @@ class Calls(Expressions):
         args, result, type_args = matched
         if not function.extern and function.body is None:
             return self.wrong(node.span, f"function '{function.name}' calls itself: P4 has no recursion")
+        advice = text_of(function.annotations, "deprecated")
+        if advice is not None:
+            self.reporter.warning(node.span, f"'{function.name}' is deprecated", advice)
         if function.extern and not self._constants_given(args):
             return tree.wrong(node.span)
         if overloads.name == "static_assert":
@@ -422,8 +426,13 @@ class Calls(Expressions):
             for param, value in values:
                 if value is not None and free and isinstance(value, tree.Make) is not firm:
                     self._infer(param, value, free, binding)
-        args = [self._adapted(applied(p, binding), v, free, binding, constructor, span) for p, v in values]
-        if any(a is None for a in args):
+        args: list[tree.Arg] = []
+        for param, value in values:
+            arg = self._adapted(applied(param, binding), value, free, binding, constructor, span)
+            if arg is None and isinstance(param.type, Block):
+                return None  # blocks that disagree on a type have one cause: say it once
+            args.extend([] if arg is None else [arg])
+        if len(args) < len(values):
             return None
         type_args: list[Type] = []
         for variable in signature.type_params:
@@ -441,7 +450,7 @@ class Calls(Expressions):
                            "give the constant a width, as in 8w1 or (bit<8>)1")  # fmt: skip
                 return None
             type_args.append(bound)
-        return [a for a in args if a is not None], substitute(signature.result, binding), type_args
+        return args, substitute(signature.result, binding), type_args
 
     def _given(self, params: list[Param], arguments: list[ast.Argument]) -> dict[str, ast.Expression]:
         if any(a.name for a in arguments):

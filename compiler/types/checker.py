@@ -58,7 +58,8 @@ class Checker(Blocks):
 
     def program(self, program: ast.Program) -> tree.Program:
         """All top-level declarations, each after those before it."""
-        self.result.span = program.span
+        own = [d.span for d in program.declarations if not d.span.source.system]
+        self.result.span = own[-1] if own else program.span
         self.scope.names["error"] = tree.TypeName("error", ERROR, program.span)
         for node in program.declarations:
             handler = self._declarations.get(type(node))

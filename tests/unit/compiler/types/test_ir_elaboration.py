@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from types_harness import compiled, errors, frame, refused, warnings
+from types_harness import DECLARATIONS, compiled, errors, frame, refused, warnings
 
 from p4cats.compiler import CompileError, compile_text
 from p4cats.compiler.ir import nodes as ir
@@ -202,3 +202,58 @@ def test_verifier_finds_overlapping_arguments() -> None:
     statement.arguments[1].value = statement.arguments[0].value
     with pytest.raises(MalformedIR, match="overlap"):
         verify(program)
+
+
+BLOCKS = "MyParser(), MyVerify(), MyIngress(), MyEgress(), MyCompute(), MyDeparser()"
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        f"V1Switch<headers_t, meta_t>({BLOCKS})",
+        f"V1Switch<_, meta_t>({BLOCKS})",
+        "V1Switch(dep = MyDeparser(), p = MyParser(), vr = MyVerify(), ig = MyIngress(), eg = MyEgress(),"
+        " ck = MyCompute())",
+    ],
+)
+def test_main_may_name_its_types_and_its_blocks(main: str) -> None:
+    compile_text(frame("meta.a = 1;").replace(f"V1Switch({BLOCKS})", main), "main.p4")
+
+
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        (
+            f"V1Switch<headers_t, pair_t>({BLOCKS})",
+            "parameter 'meta' of 'MyParser' has type 'meta_t', expected 'pair_t'",
+        ),
+        (f"V1Switch({BLOCKS.replace('MyCompute(), ', '')})", "'V1Switch' takes 6 arguments, not 5"),
+        (f"V1Switch({BLOCKS.replace('MyParser', 'MyVerify')})", "'MyVerify' is a control, not a parser"),
+    ],
+)
+def test_main_that_does_not_fit_is_one_error(main: str, message: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        compile_text(frame().replace(f"V1Switch({BLOCKS})", main), "main.p4")
+    assert [d.message for d in caught.value.diagnostics] == [message]
+
+
+def test_field_lists_may_use_names_of_constants() -> None:
+    declarations = DECLARATIONS.replace("    bit<8> a;", "    @field_list(F.ONE, 2) bit<8> a;")
+    program = compiled(declarations="enum bit<8> F { ONE = 1 }" + declarations)
+    annotation = program.metadata.by_name["a"].annotation("field_list")
+    assert annotation is not None
+    assert annotation.text == "1, 2"
+
+
+def test_likely_mistakes_are_warned_of() -> None:
+    assert warnings("bit<8> x; meta.a = x;") == ["variable 'x' is read but never given a value"]
+    assert warnings("bit<8> x = 1;") == ["variable 'x' is never used"]
+    assert warnings('@noWarn("unused") bit<8> x = 1;') == []
+    assert warnings(locals="action a() {}") == ["action 'a' is never used"]
+    assert warnings("meta.a = 256;") == ["value 256 does not fit 'bit<8>', it is truncated"]
+    assert warnings("mark_to_drop();") == ["'mark_to_drop' is deprecated"]
+
+
+def test_unknown_name_is_reported_once_with_what_was_meant() -> None:
+    (found,) = errors("meta.a = mta.a; meta.b = mta.b;")
+    assert (found.message, found.hint) == ("unknown name 'mta'", "did you mean 'meta'?")

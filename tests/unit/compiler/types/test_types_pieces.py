@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from types_accepted_pieces import ACCEPTED
+from types_accepted_corners import CORNERS
+from types_accepted_pieces import PIECES
 from types_harness import compiled, errors
 from types_rejected_pieces import REJECTED
 
 from p4cats.compiler.ir.text import program_text
 
+ACCEPTED = PIECES | CORNERS
 GOLDEN = Path(__file__).parent / "golden"
 LOWERED = sorted(p.stem for p in GOLDEN.glob("*.ir"))
 

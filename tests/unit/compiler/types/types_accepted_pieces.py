@@ -1,8 +1,8 @@
-"""Right pieces of P4 for the frame of `types_harness`, one per feature; the first lines name the feature."""
+"""Right pieces of P4 for the frame of `types_harness`, one per feature."""
 
 from types_harness import DECLARATIONS
 
-ACCEPTED: dict[str, dict[str, str]] = {
+PIECES: dict[str, dict[str, str]] = {
     "arith": {
         "apply": """
             meta.a = meta.a + 1;
