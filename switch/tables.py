@@ -19,6 +19,9 @@ from p4cats.switch.table_codec import table_codecs
 from p4cats.switch.table_record import EntryKey, Record, entry_filter
 from p4cats.switch.wire import frame_table_entry, unframe_table_entry
 
+_INSERT, _MODIFY = p4r.Update.INSERT, p4r.Update.MODIFY
+"""Looked up once: attributes of generated classes are slow."""
+
 
 class TableStore:
     """The entries of one table, its default entry, and their direct resources."""
@@ -53,9 +56,9 @@ class TableStore:
             raise invalid(f"{self._what}: time_since_last_hit can only be read")
         if entry.is_default_action:
             self._write_default(kind, entry)
-        elif kind == p4r.Update.INSERT:
+        elif kind == _INSERT:
             self._insert(entry)
-        elif kind == p4r.Update.MODIFY:
+        elif kind == _MODIFY:
             self._modify(entry)
         else:
             self._delete(entry)
