@@ -11,7 +11,7 @@ from finsy.proto import p4i, p4r
 
 from p4cats.switch import dataplane as dp
 from p4cats.switch.errors import invalid, out_of_range
-from p4cats.switch.meters import check_config
+from p4cats.switch.meters import check_config, no_counters
 from p4cats.switch.p4data import Codec
 from p4cats.switch.tables import counter_data
 
@@ -84,6 +84,7 @@ class MeterStore:
     def write(self, kind: p4r.Update.Type.ValueType, entry: p4r.MeterEntry) -> None:
         """Configure cells; without configuration: back to always green."""
         only_modify(kind, self._what)
+        no_counters(entry, self._what)
         cells = _cells(entry, self._size, self._what)
         if not entry.HasField("config"):
             for index in cells:
@@ -99,6 +100,7 @@ class MeterStore:
 
     def read(self, entry: p4r.MeterEntry) -> Iterator[p4r.Entity]:
         """Cells with their configurations; unset where default."""
+        no_counters(entry, self._what)
         for index in _cells(entry, self._size, self._what):
             reply = p4r.Entity()
             reply.meter_entry.meter_id = self.id

@@ -9,6 +9,7 @@ from finsy.proto import p4r
 from p4cats.switch import dataplane as dp
 from p4cats.switch.cells import only_modify
 from p4cats.switch.errors import invalid, not_found
+from p4cats.switch.meters import no_counters
 from p4cats.switch.schema import Schema
 from p4cats.switch.table_record import Record
 from p4cats.switch.tables import TableStore, counter_data
@@ -37,7 +38,9 @@ class DirectResources:
     def write_meter(self, kind: p4r.Update.Type.ValueType, entry: p4r.DirectMeterEntry) -> None:
         """Configure the meter of an entry; without configuration: always green."""
         table = self._table(entry.table_entry, "meter")
-        only_modify(kind, f"direct meter of table {table.name}")
+        what = f"direct meter of table {table.name}"
+        only_modify(kind, what)
+        no_counters(entry, what)
         table.write_meter(entry)
 
     def read_counter(self, request: p4r.DirectCounterEntry) -> Iterator[p4r.Entity]:
@@ -54,6 +57,7 @@ class DirectResources:
 
     def read_meter(self, request: p4r.DirectMeterEntry) -> Iterator[p4r.Entity]:
         """Meters of one entry, of a table, or (table id 0) of all tables; unset where default."""
+        no_counters(request, "direct meter")
         for table, record, default in self._records(request.table_entry, "meter"):
             reply = p4r.Entity()
             reply.direct_meter_entry.table_entry.CopyFrom(table.key_message(record, default))

@@ -5,9 +5,15 @@ from __future__ import annotations
 from finsy.proto import p4i, p4r
 
 from p4cats.switch import dataplane as dp
-from p4cats.switch.errors import invalid
+from p4cats.switch.errors import invalid, unimplemented
 
 _NEGATIVE = ("cir", "cburst", "pir", "pburst", "eburst")
+
+
+def no_counters(message: p4r.MeterEntry | p4r.DirectMeterEntry, what: str) -> None:
+    """UNIMPLEMENTED where a message asks for packets counted per color, in a read or a write."""
+    if message.HasField("counter_data"):
+        raise unimplemented(f"{what}: this target does not count packets per meter color")
 
 
 def check_config(config: p4r.MeterConfig, type_: p4i.MeterSpec.Type.ValueType, what: str) -> dp.MeterConfig:
@@ -27,4 +33,4 @@ def check_config(config: p4r.MeterConfig, type_: p4i.MeterSpec.Type.ValueType, w
     return dp.MeterConfig(config.cir, config.cburst, config.pir, config.pburst)
 
 
-__all__ = ["check_config"]
+__all__ = ["check_config", "no_counters"]

@@ -146,6 +146,14 @@ def test_malformed_meter_configuration_is_invalid(kit: Kit, config: p4r.MeterCon
     assert kit.code(MODIFY, meter_entry=entry) == Code.INVALID_ARGUMENT
 
 
+def test_packets_per_meter_color_are_unimplemented(kit: Kit) -> None:
+    entry = p4r.MeterEntry(meter_id=kit.id("port_meter"), index=index(0), counter_data=p4r.MeterCounterData())
+    assert kit.code(MODIFY, meter_entry=entry) == Code.UNIMPLEMENTED
+    assert kit.read_code(meter_entry=entry) == Code.UNIMPLEMENTED
+    direct = p4r.DirectMeterEntry(table_entry=kit.entry("acl"), counter_data=p4r.MeterCounterData())
+    assert kit.read_code(direct_meter_entry=direct) == Code.UNIMPLEMENTED
+
+
 # -- registers ---------------------------------------------------------------------------------
 
 
