@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from p4cats.controller import client
-from p4cats.controller.controller import Controller, PipelineFiles
+from p4cats.controller.controller import Controller
+from p4cats.controller.switches import PipelineFiles
 from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig
 from p4cats.emulation.programs import switch_programs
 from p4cats.emulation.switches import SwitchProcesses
