@@ -6,5 +6,6 @@
 from __future__ import annotations
 
 from p4cats.switch.model.dataplane import ModelDataPlane
+from p4cats.switch.model.pipeline import FATAL_DROPS
 
-__all__ = ["ModelDataPlane"]
+__all__ = ["FATAL_DROPS", "ModelDataPlane"]

@@ -27,6 +27,10 @@ _MOST_PASSES = 1000
 stop the event loop. simple_switch has no such limit."""
 
 
+FATAL_DROPS = ("assertion failed", "recirculation limit")
+"""Reasons of `drops` where simple_switch would have exited, or would never have come to an end."""
+
+
 class Pipeline:
     """The packet path: what ModelDataPlane adds the control plane's side to."""
 

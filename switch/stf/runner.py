@@ -17,7 +17,7 @@ from typing import Protocol
 from p4cats.compiler.driver import compile_file
 from p4cats.compiler.ir import nodes
 from p4cats.switch.dataplane import ActionCall, CounterData, DataPlane, Key, MeterConfig, Replica, TableEntry
-from p4cats.switch.model import ModelDataPlane
+from p4cats.switch.model import FATAL_DROPS, ModelDataPlane
 from p4cats.switch.model.program import program_entries
 from p4cats.switch.stf.commands import (
     Add,
@@ -68,6 +68,9 @@ class StfTarget(Protocol):
     def passes(self, nanoseconds: int) -> None:
         """Let time pass."""
 
+    def problems(self) -> list[str]:
+        """What else went wrong: false assertions, packets that go round for ever."""
+
 
 class ModelTarget:
     """The model data plane with a virtual clock."""
@@ -85,6 +88,11 @@ class ModelTarget:
         """Move the clock."""
         self.clock.now_ns += nanoseconds
         self.plane.tick()
+
+    def problems(self) -> list[str]:
+        """What simple_switch would have ended or hung on."""
+        drops = self.plane.drops
+        return [f"{drops[why]} packets dropped: {why}" for why in FATAL_DROPS if drops[why]]
 
 
 TARGETS: dict[str, Callable[[nodes.Program, Callable[[int, bytes], None]], StfTarget]] = {
@@ -343,6 +351,7 @@ class _Runner:
     def finish(self) -> None:
         """Compare all ports."""
         self.target.passes(2 * _COMMAND_NS)
+        self.failures += [f"{self.path}: {problem}" for problem in self.target.problems()]
         for port in sorted(self.named):
             self.failures += diff_packets(
                 self.path, port, self.expected.get(port, []), self.received.get(port, [])

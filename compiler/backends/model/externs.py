@@ -257,7 +257,7 @@ class ExternEmitter(StatementEmitter):
         e = s.arguments[position].value
         size = self.module.size(s)
         code = self.bare(e)
-        if 0 <= largest(e) < size:
+        if 0 <= largest(e) < size or (code.isdigit() and int(code) < size):
             return code, False
         if not code.isidentifier() and not isinstance(e, nodes.Const):
             name = self.temporary("index")

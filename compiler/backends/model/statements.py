@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 
 from p4cats.compiler.backends.model.composites import header_bits, is_composite
-from p4cats.compiler.backends.model.expressions import ExpressionEmitter, unsupported
+from p4cats.compiler.backends.model.expressions import unsupported
 from p4cats.compiler.backends.model.names import Place, zero
+from p4cats.compiler.backends.model.storage import StorageEmitter
 from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Header, Struct, Type
@@ -90,7 +91,7 @@ def returns_only_at_end(body: list[nodes.Stmt]) -> bool:
             return not _has_return(last)
 
 
-class StatementEmitter(ExpressionEmitter):
+class StatementEmitter(StorageEmitter):
     """Emits statements; subclasses add tables, externs and parser states."""
 
     loops = 0

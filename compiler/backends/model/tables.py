@@ -48,6 +48,7 @@ class TableEmitter(ExternEmitter):
             self.line(f"{colour} = {entry}.meter.execute({unit}) if {entry}.meter else 0")
         if table.implementation is not None:
             self._choose(table, entry)
+        self.module.hook(self, "table", f"{table.name} {entry}")
         self._dispatch(table, entry, s.action_run)
 
     def _lookup(self, table: nodes.Table, name: str, entry: str) -> None:
