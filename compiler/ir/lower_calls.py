@@ -253,9 +253,7 @@ class CallLowering(ExpressionLowering):
         """The IR action of this instance, or the shared top-level one."""
         found = self.env.actions.get(action) or self.unit.top.actions.get(action)
         if found is None:
-            found = self.lower_action(action)
-            self.unit.top.actions[action] = found
-        if found not in self.unit.effects and found not in self.unit.actions:
+            found = self.unit.top.actions[action] = self.lower_action(action)
             self.unit.actions.append(found)
         return found
 

@@ -445,7 +445,7 @@ class Calls(Expressions):
                     )
                     return None
                 bound = VOID
-            elif contains_int(bound) and not constructor and signature.name != "log_msg":
+            elif contains_int(bound) and not constructor:
                 self.error(span, f"'{signature.name}' gets a number without width for '{variable}'",
                            "give the constant a width, as in 8w1 or (bit<8>)1")  # fmt: skip
                 return None

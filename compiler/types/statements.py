@@ -8,7 +8,7 @@ from typing import ClassVar
 from p4cats.compiler.parse import ast
 from p4cats.compiler.types import tree
 from p4cats.compiler.types.calls import Calls
-from p4cats.compiler.types.convert import is_constant
+from p4cats.compiler.types.convert import is_constant, known_later
 from p4cats.compiler.types.model import (
     VOID,
     Bits,
@@ -77,7 +77,7 @@ class Statements(Calls):
         """`const T name = value;` (11.1)."""
         type_ = self.value_type(node.type)
         value = self.coerce(self._right_side(node.value), type_, f"constant '{node.name}'")
-        if not is_unknown(value.type) and not is_constant(value):
+        if not is_unknown(value.type) and not is_constant(value) and not known_later(value):
             self.error(node.value.span, f"the value of constant '{node.name}' is not known at compile time")
             value = tree.wrong(node.value.span)
         self.define(node.name, tree.Const(node.name, type_, node.name_span, value), node.name_span)
