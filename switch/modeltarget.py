@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from p4cats.compiler.diagnostics import CompileError
 from p4cats.compiler.ir import nodes as ir
 from p4cats.switch.dataplane import DataPlane, DataPlaneEvents
 from p4cats.switch.errors import invalid
@@ -30,7 +31,7 @@ class ModelTarget:
         """Make a data plane; it gets no packets yet."""
         try:
             return ModelDataPlane(program, self._ports.send, events, cpu_port=self._cpu_port)
-        except NotImplementedError as error:
+        except CompileError as error:
             raise invalid(f"the model target cannot run this program: {error}") from error
 
     def activate(self, dataplane: DataPlane) -> None:
