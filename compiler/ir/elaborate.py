@@ -152,8 +152,8 @@ class InstanceLowering(TableLowering):
         made.actions, made.tables = self._local_declarations(definition.locals, made)
         self.statements(definition.body)
         variants = [self.env.exiting[a] for a in self.env.actions if a in self.env.exiting]
-        made.actions += variants
         self.unit.actions += variants
+        made.actions += [*variants, *self.env.bound.values()]
         return made
 
     def parser(self, definition: tree.Parser, name: str) -> ir.Parser:

@@ -152,26 +152,30 @@ class CallLowering(ExpressionLowering):
                 raise TypeError(f"no lowering for {type(e).__name__}")
 
     def _action_call(self, e: tree.ActionCall) -> None:
-        action = self.action_of(e.action)
-        prepared = self.prepare(e.args, self._effects(action))
-        if may_exit(action) and (prepared.after or self.exit_flag is not None):
-            self._exiting_call(e, prepared)
+        prepared = self.prepare(e.args, self._effects(self.action_of(e.action)))
+        self.run_action(e.action, prepared, e.span)
+
+    def run_action(self, action: tree.Action, prepared: Prepared, span: Span) -> None:
+        """Call an action and copy out."""
+        original = self.action_of(action)
+        if may_exit(original) and (prepared.after or self.exit_flag is not None):
+            self._exiting_call(action, prepared, span)
             return
-        self.emit(ir.CallAction(e.span, action, prepared.arguments))
+        self.emit(ir.CallAction(span, original, prepared.arguments))
         self.body.out.extend(prepared.after)
 
-    def _exiting_call(self, e: tree.ActionCall, prepared: Prepared) -> None:
+    def _exiting_call(self, action: tree.Action, prepared: Prepared, span: Span) -> None:
         """Copies follow the call, but exit would skip them: the action reports exit instead (12.5)."""
-        action = self.reporting_exit(e.action)
-        flag = ir.VarRef(e.span, BOOL, self.temporary("exits", BOOL, e.span))
-        self.emit(ir.Assign(e.span, flag, ir.Const(e.span, BOOL, 0)))
+        variant = self.reporting_exit(action)
+        flag = ir.VarRef(span, BOOL, self.temporary("exits", BOOL, span))
+        self.emit(ir.Assign(span, flag, ir.Const(span, BOOL, 0)))
         directed = sum(bool(a.direction) for a in prepared.arguments)
         prepared.arguments.insert(directed, ir.Argument("inout", flag))
-        self.emit(ir.CallAction(e.span, action, prepared.arguments))
+        self.emit(ir.CallAction(span, variant, prepared.arguments))
         self.body.out.extend(prepared.after)
         with self.collecting() as leave:
-            self.leave(e.span)
-        self.emit(ir.If(e.span, flag, leave, []))
+            self.leave(span)
+        self.emit(ir.If(span, flag, leave, []))
 
     def leave(self, span: Span) -> None:
         """`exit`, or a report of it to the caller."""
@@ -256,6 +260,10 @@ class CallLowering(ExpressionLowering):
             found = self.unit.top.actions[action] = self.lower_action(action)
             self.unit.actions.append(found)
         return found
+
+    def action_in(self, table: tree.Table, action: tree.Action) -> ir.Action:
+        """What stands for an action in a table's list."""
+        raise NotImplementedError
 
     def lower_action(self, action: tree.Action) -> ir.Action:
         """Lower a top-level action on first use."""

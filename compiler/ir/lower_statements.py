@@ -155,7 +155,7 @@ class StatementLowering(CallLowering):
     def _label(self, label: tree.Expr | tree.Action, table: tree.Table | None) -> int:
         if isinstance(label, tree.Action):
             assert table is not None
-            action = self.action_of(label)
+            action = self.action_in(table, label)
             references = self.env.tables[table].actions
             return next(i for i, r in enumerate(references) if r.action is action)
         value = self.expr(label)

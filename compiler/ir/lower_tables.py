@@ -83,10 +83,7 @@ class TableLowering(StatementLowering):
             keys = [self._key(k) for k in table.keys]
         if prelude:
             self.env.key_preludes[table] = prelude
-        with self.collecting() as copies:
-            references = [self._reference(r) for r in table.actions]
-        if copies:
-            self.env.key_preludes[table] = [*prelude, *copies]
+        references = [self._reference(table, r) for r in table.actions]
         made = ir.Table(
             control_plane(self.env.prefix, table.name, table.annotations), table.span, keys, references,
             self._default(table, references), table.const_default, table.default is not None, [],
@@ -107,25 +104,51 @@ class TableLowering(StatementLowering):
         written = self.unit.types.written(key.expression.type)
         return ir.Key(e, key.match_kind, key.name, key.span, annotations, written)
 
-    def _reference(self, reference: tree.ActionRef) -> ir.ActionRef:
-        """Arguments that the action itself could change are copied just before the table is applied."""
-        mark = len(self.body.out)
-        bound = self.prepare(reference.bound, self._effects(self.action_of(reference.action)))
-        copies_only = all(isinstance(s, ir.Assign) for s in self.body.out[mark:])
-        if bound.after or not copies_only:
-            raise self.unit.reporter.fatal(
-                reference.span, "this argument would be written while the action also uses it: not supported",
-                "copy the value to a variable before the table is applied",
-            )  # fmt: skip
+    def _reference(self, table: tree.Table, reference: tree.ActionRef) -> ir.ActionRef:
+        """Bound arguments go with the reference; if that takes copies or calls, a variant does it."""
+        action = self.action_of(reference.action)
+        held = len(self.body.locals)
+        with self.collecting() as effects:
+            prepared = self.prepare(reference.bound, self._effects(action))
+        bound = prepared.arguments
+        if effects or prepared.after:
+            del self.body.locals[held:]
+            action, bound = self._bound_action(reference), []
+            self.env.bound[table, reference.action] = action
+            self.unit.actions.append(action)
         return ir.ActionRef(
-            self.action_of(reference.action), bound.arguments, p4_annotations(reference.annotations),
+            action,
+            bound,
+            p4_annotations(reference.annotations),
             find(reference.annotations, "tableonly") is not None,
             find(reference.annotations, "defaultonly") is not None,
-        )  # fmt: skip
+        )
+
+    def _bound_action(self, reference: tree.ActionRef) -> ir.Action:
+        """An action of the same name and data that evaluates the bound arguments and calls the original."""
+        action = reference.action
+        original = self.action_of(action)
+        data: list[ir.ActionParameter] = []
+        for given in original.data:
+            old = given.variable
+            variable = ir.Variable(self.env.names.unique(old.name), old.type, old.span)
+            data.append(ir.ActionParameter(variable, given.name, given.annotations, given.written))
+        params = [d.variable for d in data]
+        made = ir.Action(original.control_plane, action.span, params, data, [], [])
+        outer, self.body = self.body, Body(made.locals, made.body)
+        prepared = self.prepare(reference.bound, self._effects(original))
+        prepared.arguments += [ir.Argument("", ir.VarRef(p.span, p.type, p)) for p in params]
+        self.run_action(action, prepared, reference.span)
+        self.body = outer
+        return made
+
+    def action_in(self, table: tree.Table, action: tree.Action) -> ir.Action:
+        """What stands for an action in a table's list."""
+        return self.env.bound.get((table, action)) or self.action_of(action)
 
     def _default(self, table: tree.Table, references: list[ir.ActionRef]) -> ir.ActionCall:
         if table.default is not None:
-            return self._use(table.default)
+            return self._use(table, table.default)
         nothing = next((a for a in self.unit.program.actions if a.name == "NoAction"), None)
         if nothing is None:
             raise self.unit.reporter.fatal(table.span, "NoAction is not declared", "#include <core.p4>")
@@ -135,8 +158,8 @@ class TableLowering(StatementLowering):
             references.append(ir.ActionRef(action, [], from_core, False, True))
         return ir.ActionCall(action, [])
 
-    def _use(self, use: tree.ActionUse) -> ir.ActionCall:
-        return ir.ActionCall(self.action_of(use.action), [self.known(d) for d in use.data])
+    def _use(self, table: tree.Table, use: tree.ActionUse) -> ir.ActionCall:
+        return ir.ActionCall(self.action_in(table, use.action), [self.known(d) for d in use.data])
 
     def known(self, e: tree.Expr) -> int:
         """The number that a compile-time expression has in this instance."""
@@ -183,7 +206,9 @@ class TableLowering(StatementLowering):
             ]
             annotations = p4_annotations(entry.annotations)
             result.append(
-                ir.Entry(patterns, self._use(entry.use), priority, entry.const, entry.span, annotations)
+                ir.Entry(
+                    patterns, self._use(table, entry.use), priority, entry.const, entry.span, annotations
+                )
             )
         return result
 

@@ -49,6 +49,8 @@ class Environment:
     actions: dict[tree.Action, ir.Action] = field(default_factory=dict)
     exiting: dict[tree.Action, ir.Action] = field(default_factory=dict)
     """Variants that report exit to their caller."""
+    bound: dict[tuple[tree.Table, tree.Action], ir.Action] = field(default_factory=dict)
+    """Actions of a table that take care of their bound arguments themselves."""
     tables: dict[tree.Table, ir.Table] = field(default_factory=dict)
     value_sets: dict[tree.ValueSet, ir.ValueSet] = field(default_factory=dict)
     key_preludes: dict[tree.Table, list[ir.Stmt]] = field(default_factory=dict)

@@ -572,4 +572,27 @@ CORNERS: dict[str, dict[str, str]] = {
             meta.p.x = meta.p.y;
             """,
     },
+    "boundaction": {
+        "top": "bit<8> f(inout bit<8> x) { x = x + 1; return x; }",
+        "locals": """
+            action a(inout bit<4> x, in bit<8> y, bit<8> d) {
+                meta.a = d;
+                if (y == 1) { exit; }
+                x = x + 1;
+            }
+            action b(bit<8> d) { meta.b = d; }
+            table t {
+                key = { meta.w : exact; }
+                actions = { b; a(meta.a[3:0], f(meta.b)); }
+                default_action = a(meta.a[3:0], f(meta.b), 7);
+                const entries = { 5 : a(3); 6 : b(4); }
+            }
+            """,
+        "apply": """
+            switch (t.apply().action_run) {
+                a: { meta.d = 1; }
+                b: { meta.d = 2; }
+            }
+            """,
+    },
 }
