@@ -110,7 +110,7 @@ parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
     state parse_hop_by_hop {
         bit<32> begin = packet.lookahead<bit<32>>();
         transition select(begin[23:0]) {
-            CATS_HBH_EXT_LENGTH << 16 | CATS_OPTION_TYPE << 8 | CATS_OPTION_LENGTH: parse_metric;
+            (bit<8>)CATS_HBH_EXT_LENGTH ++ (bit<8>)CATS_OPTION_TYPE ++ (bit<8>)CATS_OPTION_LENGTH: parse_metric;
             default: accept;
         }
     }

@@ -1,0 +1,105 @@
+"""A deployed network as hosts see it: paths, errors, and parts that fail."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+from emulation_helpers import EDGE_CLOUD, needs_root
+
+from p4cats.emulation.deployment import Deployment
+from p4cats.replay import wire
+from p4cats.topologies.namespaces import call_in
+from p4cats.topologies.schema import load
+
+pytestmark = [needs_root, pytest.mark.root, pytest.mark.timeout(180)]
+
+SERVICE = ("2001:db8:ca75::53", 8080)
+POST = """
+import http.client, json, sys
+connection = http.client.HTTPConnection("2001:db8:ca75::53", 8080, timeout=20)
+connection.request("POST", "/?work=0.01", body=bytes(int(sys.argv[1])))
+print(json.loads(connection.getresponse().read())["received_bytes"])
+"""
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
+    with Deployment(load(EDGE_CLOUD)) as running:
+        yield running
+
+
+def ask(deployment: Deployment, client: str = "clients1", number: int = 1) -> str | None:
+    """Send one UDP request of no work as a new flow; return the site that answered."""
+
+    def exchange() -> str | None:
+        with closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as sender:
+            sender.settimeout(2.0)
+            sender.connect(SERVICE)
+            sender.send(wire.pack_request(number, 0.0))
+            try:
+                answer = wire.unpack_response(sender.recv(2048))
+            except TimeoutError:
+                return None
+            return answer[1].site if answer else None
+
+    return call_in(deployment.network.netns(client), exchange)
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:.0f} s"
+        time.sleep(0.05)
+
+
+def test_idle_network_answers_from_the_nearest_site(deployment: Deployment) -> None:
+    assert [ask(deployment, client) for client in ("clients1", "clients2")] == ["edge1", "edge1"]
+
+
+def test_large_upload_finds_its_path_mtu(deployment: Deployment) -> None:
+    """A full-size packet does not fit the tunnel: Packet Too Big tells the client, and TCP goes on."""
+    done = deployment.network.run("clients1", [sys.executable, "-c", POST, "200000"], timeout_s=30)
+    assert done.stdout.strip() == "200000"
+
+
+def test_hop_limit_is_answered_with_time_exceeded(deployment: Deployment) -> None:
+    def probe() -> int:
+        with closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as sender:
+            sender.settimeout(5.0)
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)
+            sender.setsockopt(socket.IPPROTO_IPV6, 25, 1)  # IPV6_RECVERR
+            sender.connect(("2001:db8:2:1::2", 9))
+            sender.send(b"probe")
+            try:
+                sender.recv(100)
+            except OSError as error:
+                return error.errno or 0
+        return 0
+
+    assert call_in(deployment.network.netns("clients1"), probe) == errno.EHOSTUNREACH
+
+
+def test_drained_instance_gets_no_new_flow(deployment: Deployment) -> None:
+    deployment.controller.set_instance(1, state="drained")
+    try:
+        assert deployment.controller.converged()
+        assert {ask(deployment, number=n) for n in range(5)} == {"edge2"}
+    finally:
+        deployment.controller.set_instance(1, state="up")
+        assert deployment.controller.converged()
+    assert ask(deployment) == "edge1"
+
+
+def test_restarted_switch_gets_its_tables_back(deployment: Deployment) -> None:
+    ports = {p.number: p.interface for p in deployment.plan.switches["access1"].ports.values()}
+    deployment.switches.stop("access1")
+    deployment.switches.start("access1", deployment.network.netns("access1"), ports)
+    deployment.switches.wait()
+    until(lambda: ask(deployment) == "edge1", "requests are answered again")
+    assert all(switch["synced"] for switch in deployment.controller.status()["switches"])
