@@ -5,10 +5,10 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 JOBS    ?= 2
 # Debian and Ubuntu packages: eBPF (clang, libbpf, bcc and the headers that bcc compiles with), Mininet.
-APT     := python3-venv python3-bpfcc mininet clang libbpf-dev iproute2 ethtool $(HEADERS)
 HEADERS := $(shell if test -e /lib/modules/$$(uname -r)/build/include; then :; \
              elif grep -qs '^ID=ubuntu' /etc/os-release; then echo linux-headers-generic; \
              else echo linux-headers-$$(dpkg --print-architecture 2>/dev/null); fi)
+APT     := python3-venv python3-bpfcc mininet clang libbpf-dev iproute2 ethtool $(HEADERS)
 READY   := $(VENV)/.ready
 
 .DEFAULT_GOAL := help

@@ -1,6 +1,6 @@
 """Errors and warnings about P4 programs, collected over a run.
 
-    CompileError
+CompileError
 """
 
 from __future__ import annotations
