@@ -32,7 +32,10 @@ ROOT = Path("/run/p4cats")
 MARK = "P4CATS_NETWORK"
 KILL_TIMEOUT_S = 5.0
 """Seconds to wait for killed processes to disappear."""
+EXEC_TIMEOUT_S = 0.1
+"""Longest wait for a process to show its environment."""
 
+_PF_KTHREAD = 0x00200000
 _NAME = re.compile(r"(\d+)-(\d+)-\d+-.+")
 _counter = count(1)
 
@@ -122,7 +125,7 @@ class Run:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    if wanted in _environ(entry).split(b"\0"):
                         found.add(int(entry.name))
         return {pid for pid in found if start_time(pid) is not None}
 
@@ -154,6 +157,21 @@ class Run:
         shutil.rmtree(self.directory, ignore_errors=True)
         with contextlib.suppress(OSError):
             ROOT.rmdir()  # only if nothing else is in it
+
+
+def _environ(process: Path) -> bytes:
+    """Return the environment of a process (a directory of /proc); one that is in execve(2) has none yet."""
+    deadline = time.monotonic() + EXEC_TIMEOUT_S
+    while True:
+        environ = (process / "environ").read_bytes()
+        if environ or time.monotonic() > deadline or _is_kernel_thread(process):
+            return environ
+        time.sleep(0.001)
+
+
+def _is_kernel_thread(process: Path) -> bool:
+    flags = (process / "stat").read_bytes().rpartition(b")")[2].split()[6]
+    return bool(int(flags) & _PF_KTHREAD)
 
 
 def _kill(pids: Iterable[int], deadline: float) -> None:
