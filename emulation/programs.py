@@ -1,4 +1,4 @@
-"""Compile P4 programs to the files that a controller gives a switch."""
+"""What the command line does with P4 programs: the files that a controller gives a switch, packet tests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from p4cats.compiler.backends.model import generate
 from p4cats.compiler.backends.p4info import p4info, write_p4info
-from p4cats.compiler.diagnostics import CompileError, Reporter
-from p4cats.compiler.driver import compile_text
+from p4cats.compiler.diagnostics import CompileError, Reporter, Severity
+from p4cats.compiler.driver import compile_file
+from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.parse import preprocess_to_text
 from p4cats.errors import UserError
+from p4cats.switch.stf import StfResult, parse_stf, run_statements
 from p4cats.topologies.schema import Topology
 
 ROLE_PROGRAMS = {"edge": "edge.p4", "transit": "transit.p4"}
@@ -40,20 +43,24 @@ def compile_program(
     include_dirs: Sequence[Path] = (),
     defines: Mapping[str, str] | None = None,
     report: Callable[[str], None] = lambda text: None,
+    must_run: bool = True,
 ) -> ProgramFiles:
     """Compile a program and write NAME.p4info.txtpb and NAME.TARGET.p4 to `directory`.
 
-    `report` takes warnings and errors, as text of several lines. UserError with the number of errors
-    after they were reported; nothing is written then.
+    `report` takes warnings, as text of several lines; among them what the target cannot run, unless it
+    `must_run`. UserError with all diagnostics; nothing is written then.
     """
     reporter = Reporter()
     try:
+        # From the file, not from the preprocessed text: diagnostics show the lines that were written.
+        compiled = compile_file(program, include_dirs=include_dirs, defines=defines, reporter=reporter)
+        info = p4info(compiled)
+        _check_target(compiled, reporter, must_run)
         text = preprocess_to_text(
             program, include_dirs=include_dirs, defines=defines or {}, reporter=reporter
         )
-        info = p4info(compile_text(text, str(program), reporter=reporter))
-    except CompileError:
-        raise UserError("\n".join(d.render() for d in reporter.diagnostics)) from None
+    except CompileError as error:
+        raise _user_error(error, reporter) from None
     for diagnostic in reporter.diagnostics:
         report(diagnostic.render())
     try:
@@ -66,6 +73,44 @@ def compile_program(
     except OSError as error:
         raise UserError(f"{error.filename or directory}: cannot be written: {error.strerror}") from None
     return files
+
+
+def run_packet_test(
+    program: Path,
+    test: Path,
+    *,
+    target: str = "model",
+    include_dirs: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
+) -> StfResult:
+    """Compile a program and run an STF file on it; UserError for mistakes in either."""
+    reporter = Reporter()
+    try:
+        statements = parse_stf(test.read_text(encoding="utf-8", errors="replace"), str(test))
+        compiled = compile_file(program, include_dirs=include_dirs, defines=defines, reporter=reporter)
+        return run_statements(compiled, statements, str(program), str(test), target)
+    except CompileError as error:
+        raise _user_error(error, reporter) from None
+    except OSError as error:
+        raise UserError(f"{test}: cannot be read: {error.strerror}") from None
+
+
+def _check_target(program: ir.Program, reporter: Reporter, must_run: bool) -> None:
+    """Let the target's back end say now what it cannot run."""
+    try:
+        generate(program)
+    except CompileError as error:
+        if must_run:
+            raise
+        for d in error.diagnostics:
+            reporter.warning(d.span, d.message, d.hint)
+
+
+def _user_error(error: CompileError, reporter: Reporter) -> UserError:
+    """All that was reported, and what the back ends raised by themselves."""
+    shown = [*reporter.diagnostics, *(d for d in error.diagnostics if d not in reporter.diagnostics)]
+    errors = sum(d.severity is Severity.ERROR for d in shown)
+    return UserError("\n".join([*(d.render() for d in shown), f"{errors} error{'s' * (errors != 1)}"]))
 
 
 def switch_programs(topology: Topology, directory: Path, target: str) -> dict[str, ProgramFiles]:

@@ -41,6 +41,13 @@ Targets = Annotated[Target, typer.Option(help="Where the P4 programs run.")]
 Network = Annotated[
     str | None, typer.Option("--network", help="Name of the running network, if more than one runs.")
 ]
+Includes = Annotated[
+    list[Path] | None, typer.Option("-I", metavar="DIR", help="Directory of include files; may be repeated.")
+]
+Defines = Annotated[
+    list[str] | None, typer.Option("-D", metavar="NAME[=VALUE]", help="Macro for the preprocessor.")
+]
+Undefines = Annotated[list[str] | None, typer.Option("-U", metavar="NAME", help="Take a macro of -D back.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -57,32 +64,40 @@ def _need_root(what: str) -> None:
         raise EnvironmentLacksError(f"{what} needs root (network namespaces, eBPF): run it with sudo")
 
 
+def _macros(define: list[str] | None, undefine: list[str] | None) -> dict[str, str]:
+    """Macros by name, as a C compiler takes them: `-D NAME` is 1, `-D NAME=` is empty."""
+    macros = {}
+    for text in define or []:
+        name, equals, value = text.partition("=")
+        macros[name] = value if equals else "1"
+    return {name: value for name, value in macros.items() if name not in (undefine or [])}
+
+
 @app.command()
 def compile(
     program: Annotated[Path, typer.Argument(metavar="PROG.p4", help="P4_16 program for v1model.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write.")] = Path(),
-    include: Annotated[
-        list[Path] | None, typer.Option("-I", metavar="DIR", help="Directory of include files.")
-    ] = None,
-    define: Annotated[
-        list[str] | None, typer.Option("-D", metavar="NAME[=VALUE]", help="Macro for the preprocessor.")
-    ] = None,
+    include: Includes = None,
+    define: Defines = None,
+    undefine: Undefines = None,
     target: Targets = Target.AUTO,
 ) -> None:
     """Compile a P4 program: writes its P4Info and what the target runs.
+
+    What the chosen target cannot run is an error; with --target auto it is a warning.
 
     Example: p4cats compile p4src/edge.p4 -o build
     """
     from p4cats.emulation.programs import compile_program
 
-    macros = dict(d.partition("=")[::2] for d in define or [])
     files = compile_program(
         program,
         output,
         target=_resolve(target),
         include_dirs=include or [],
-        defines={name: value or "1" for name, value in macros.items()},
+        defines=_macros(define, undefine),
         report=lambda text: typer.echo(text, err=True),
+        must_run=target is not Target.AUTO,
     )
     for path in files.written:
         typer.echo(str(path))
@@ -92,15 +107,29 @@ def compile(
 def stf(
     program: Annotated[Path, typer.Argument(metavar="PROG.p4")],
     test: Annotated[Path, typer.Argument(metavar="TEST.stf", help="Packet test in p4c's format.")],
+    include: Includes = None,
+    define: Defines = None,
+    undefine: Undefines = None,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also print what reading and ignored commands say.")
+    ] = False,
     target: Targets = Target.AUTO,
 ) -> None:
-    """Run a packet test; exit status 0 if it holds.
+    """Run a packet test: prints PASS, or FAIL and every difference; exit status 0 if it holds.
 
-    Example: p4cats stf tests/conformance/checksum.p4 tests/conformance/checksum.stf
+    Example: p4cats stf tests/conformance/programs/checksums.p4 tests/conformance/programs/checksums.stf
     """
-    from p4cats.switch.stf import run_stf
+    from p4cats.emulation.programs import run_packet_test
 
-    result = run_stf(program, test, target=_resolve(target))
+    result = run_packet_test(
+        program,
+        test,
+        target=_resolve(target),
+        include_dirs=include or [],
+        defines=_macros(define, undefine),
+    )
+    for line in result.output if verbose else []:
+        typer.echo(line)
     typer.echo(str(result))
     raise typer.Exit(0 if result.passed else 1)
 
@@ -271,6 +300,48 @@ def instances(network: Network = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def policy(
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="static, hash, least or nearest")],
+    network: Network = None,
+) -> None:
+    """Change how new flows of a service find their instance; placed flows stay.
+
+    Example: p4cats policy chat nearest
+    """
+    from p4cats.controller import client
+
+    with client.connect(network) as controller:
+        controller.set_service(service, policy=policy)
+        _require_converged(controller.converged())
+
+
+@app.command()
+def instance(
+    number: Annotated[int, typer.Argument(metavar="ID", help="As `p4cats instances` shows it.")],
+    state: Annotated[
+        str,
+        typer.Argument(metavar="STATE", help="up, drained (keeps the flows it has) or down (loses them)"),
+    ],
+    network: Network = None,
+) -> None:
+    """Drain an instance, take it down, or take it up again.
+
+    Example: p4cats instance 1 drained
+    """
+    from p4cats.controller import client
+
+    with client.connect(network) as controller:
+        controller.set_instance(number, state=state)
+        _require_converged(controller.converged())
+
+
+def _require_converged(converged: bool) -> None:
+    if not converged:
+        raise UserError("not all switches have taken the change yet: see `p4cats status`")
+
+
+@app.command()
 def explain(
     flow: Annotated[str, typer.Argument(metavar="FLOW", help="SRC,DST[,PROTOCOL[,SPORT,DPORT]]")],
     network: Network = None,
@@ -355,6 +426,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("P4CATS_DEBUG"):
+            raise
+        typer.echo(f"internal error: {type(error).__name__}: {error}", err=True)
+        hint = "  this is a mistake of p4cats: please report it (P4CATS_DEBUG=1 shows where it is)"
+        typer.echo(hint, err=True)
+        sys.exit(70)
 
 
 if __name__ == "__main__":

@@ -13,20 +13,20 @@ def applied_tables(program: ir.Program) -> set[int]:
 
 
 def used_actions(program: ir.Program, tables: list[ir.Table]) -> list[ir.Action]:
-    """Actions of the given tables, each name once, in p4c's order.
+    """Actions of the given tables, each declaration once, in p4c's order.
 
     That is control by control; top-level actions (NoAction) stand before a control's own, because p4c
     copies them to the head of every control that uses them.
     """
     wanted = {id(t): t for t in tables}
-    found: dict[str, ir.Action] = {}
+    found: dict[tuple[str, object], ir.Action] = {}
     for control in _controls(program):
         applied = _applied(control)
         used = {id(r.action) for t in wanted.values() if id(t) in applied for r in t.actions}
         own = {id(a) for block in _blocks(control) for a in block.actions}
         actions = [a for a in program.actions if id(a) in used]
         for action in sorted(actions, key=lambda a: id(a) in own):
-            found.setdefault(action.name, action)
+            found.setdefault((action.name, action.span), action)
     return list(found.values())
 
 

@@ -22,8 +22,8 @@ def padded(value: int, width: int) -> bytes:
 
 
 def annotation_text(annotation: irt.P4Annotation) -> str:
-    """`@name` or `@name(text)`."""
-    return f"@{annotation.name}" if annotation.text is None else f"@{annotation.name}({annotation.text})"
+    """`@name` or `@name(text)`; an empty body is not shown."""
+    return f"@{annotation.name}({annotation.text})" if annotation.text else f"@{annotation.name}"
 
 
 def put_annotations(

@@ -118,18 +118,5 @@ class AnnotationRules(ExpressionRules):
 
 
 def body_text(tokens: list[Token]) -> str:
-    """Tokens as written: from the source where they stand together, else joined."""
-    if not tokens:
-        return ""
-    first, last = tokens[0], tokens[-1]
-    source = first.source
-    at = first.start
-    for token in tokens:
-        if (
-            token.source is not source
-            or token.start < at
-            or source.text[token.start : token.end] != token.text
-        ):
-            return "".join((" " if t.space and i else "") + t.text for i, t in enumerate(tokens))
-        at = token.end
-    return source.text[first.start : last.end]
+    """The tokens with a space between, whatever the source has: P4Info shows bodies in this form."""
+    return " ".join(token.text for token in tokens)

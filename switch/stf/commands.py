@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from p4cats.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -75,7 +77,7 @@ class Command(Statement):
     words: tuple[str, ...] = field(default=())
 
 
-class StfError(Exception):
+class StfError(UserError):
     """A mistake in an STF file, or a name that the program does not have: `FILE:LINE: message`."""
 
     def __init__(self, path: str, line: int, message: str) -> None:

@@ -120,8 +120,8 @@ class StfResult:
 
     def __str__(self) -> str:
         if self.passed:
-            return f"{self.stf}: passed ({self.packets_sent} packets sent, {self.packets_received} received)"
-        return "\n".join([f"{self.stf}: FAILED", *self.failures])
+            return f"PASS {self.stf}: {self.packets_sent} packets sent, {self.packets_received} received"
+        return "\n".join([f"FAIL {self.stf}", *self.failures])
 
 
 def run_stf(program_path: str | Path, stf_path: str | Path, target: str = "model") -> StfResult:

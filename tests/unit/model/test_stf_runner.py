@@ -149,7 +149,7 @@ def test_failure_shows_expected_and_received_and_where_they_differ(program):
         "                                ^",
         "    7 and 8 bytes (first difference at byte 6)",
     ]
-    assert "FAILED" in str(result)
+    assert str(result).startswith("FAIL t.stf\n")
 
 
 def test_missing_and_unexpected_packets(program):

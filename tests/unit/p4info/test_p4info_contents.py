@@ -133,6 +133,23 @@ def test_annotations_are_kept_except_those_with_fields_of_their_own() -> None:
     assert list(table.preamble.annotations) == ['@mine("x")', "@flag"]
 
 
+def test_annotation_bodies_are_tokens_with_a_space_between() -> None:
+    # As p4c prints bodies that it does not know: controllers match on this text.
+    info = info_of('@refers_to(a.b,"k") @empty() @nested(@f(A), @f(B)) table t { actions = { NoAction; } }')
+    assert list(info.tables[0].preamble.annotations) == [
+        '@refers_to(a . b , "k")',
+        "@empty",
+        "@nested(@ f ( A ) , @ f ( B ))",
+    ]
+
+
+def test_two_actions_with_one_control_plane_name_are_a_compile_error() -> None:
+    locals_ = """@name("x") action a() {} @name("x") action b() {}
+    table t { key = { hdr.h.f: exact; } actions = { a; b; } }"""
+    with pytest.raises(CompileError, match=r"two actions have the control-plane name 'I\.x'"):
+        info_of(locals_)
+
+
 def test_parameter_keeps_its_written_name_where_two_actions_share_it() -> None:
     info = info_of(
         "action a(bit<8> port) { m.x = port; } action b(bit<8> port) { m.x = port; }"

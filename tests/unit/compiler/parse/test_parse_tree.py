@@ -271,9 +271,9 @@ def test_annotations_keep_text_and_values() -> None:
     ]
     assert found == [
         ("a", None, None, None),
-        ("b", "x  ( y ) $", None, None),
-        ("c", '1, "s"', ["1", "'s'"], None),
-        ("d", 'k = 1, l = "v"', None, ["k=1", "l='v'"]),
+        ("b", "x ( y ) $", None, None),
+        ("c", '1 , "s"', ["1", "'s'"], None),
+        ("d", 'k = 1 , l = "v"', None, ["k=1", "l='v'"]),
         ("e", None, None, None),
         ("f", None, None, None),
         ("g", "h 1", None, None),
