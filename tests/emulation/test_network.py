@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -103,3 +105,25 @@ def test_restarted_switch_gets_its_tables_back(deployment: Deployment) -> None:
     deployment.switches.wait()
     until(lambda: ask(deployment) == "edge1", "requests are answered again")
     assert all(switch["synced"] for switch in deployment.controller.status()["switches"])
+
+
+def p4cats(deployment: Deployment, *argv: str) -> str:
+    """Run the command on this network (others may run beside it) and return what it prints."""
+    command = [sys.executable, "-m", "p4cats", *argv, "--network", deployment.network.directory.name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_commands_show_and_change_the_running_network(deployment: Deployment) -> None:
+    status = json.loads(p4cats(deployment, "status", "--json"))
+    assert {switch["name"] for switch in status["switches"]} == set(deployment.topology.switches)
+    assert "2001:db8:ca75::53" in p4cats(deployment, "services")
+    until(lambda: "40.0 W" in p4cats(deployment, "instances"), "the agent has reported power")
+    p4cats(deployment, "instance", "1", "drained")
+    assert ask(deployment) == "edge2"
+    p4cats(deployment, "instance", "1", "up")
+    p4cats(deployment, "policy", "chat", "nearest")
+    assert ask(deployment) == "edge1"
+    p4cats(deployment, "policy", "chat", "least")
+    assert "edge1" in p4cats(deployment, "explain", "2001:db8:1:1::2,2001:db8:ca75::53,udp,40000,8080")
