@@ -49,7 +49,7 @@ class Pipeline:
         self.events = events
         self.cpu_port = cpu_port
         self.clock = clock
-        self.engine = Engine(program, clock, seed)
+        self.engine = self._engine(program, clock, seed)
         self.queues = EgressQueues()
         self.drops: Counter[str] = Counter()
         """Packets that did not leave, by reason."""
@@ -58,6 +58,13 @@ class Pipeline:
         self._start_ns = clock()
         self._again: deque[Packet] = deque()
         self._bind()
+
+    def _engine(self, program: nodes.Program, clock: Callable[[], int], seed: int | None) -> Engine:
+        return Engine(program, clock, seed)
+
+    def time_us(self) -> int:
+        """What the next packet finds in standard_metadata.ingress_global_timestamp."""
+        return (self.clock() - self._start_ns) // 1000 & 0xFFFFFFFFFFFF
 
     def _bind(self) -> None:
         f = self.engine.functions

@@ -40,7 +40,8 @@ class Engine:
         externs = [self._extern(instance) for instance in program.externs]
         for table in program.tables:
             self._install(table)
-        self.functions = self._execute(externs)
+        self.functions = self._names(externs)
+        exec(self._code(), self.functions)
 
     def _extern(self, instance: nodes.ExternInstance) -> Any:
         name = instance.name
@@ -70,7 +71,11 @@ class Engine:
         call = state.ir.default
         state.set_default(state.action_number(call.action.name), call.data)
 
-    def _execute(self, externs: list[Any]) -> dict[str, Any]:
+    def _code(self) -> CodeType:
+        return compiled(self.program)
+
+    def _names(self, externs: list[Any]) -> dict[str, Any]:
+        """What generated code finds when it begins."""
         names: dict[str, Any] = {
             "TABLES": [self.tables[t.name] for t in self.program.tables],
             "EXTERNS": externs,
@@ -84,7 +89,6 @@ class Engine:
             names[name] = getattr(hashes, name)
         for name in ("Stack", "element", "copy_stack", "reset_stack", "log_msg", "AssertionFailed"):
             names[name] = getattr(support, name)
-        exec(compiled(self.program), names)
         return names
 
 

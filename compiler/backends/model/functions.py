@@ -52,7 +52,7 @@ class Functions:
 
     def _write(self, function: nodes.Function) -> None:
         module = self._module
-        emitter = BlockEmitter(module, module.composites, module.names.local())
+        emitter = module.emitter(f"{function.name}()")
         parameters = []
         for parameter in function.parameters:
             place = Place(parameter.type, emitter.temporary(parameter.name))

@@ -8,8 +8,6 @@ compute_checksum, deparse, header_bytes, copy_* and FIELD_LISTS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from p4cats.compiler.backends.model.composites import Composites, is_composite
 from p4cats.compiler.backends.model.expressions import unsupported
 from p4cats.compiler.backends.model.externs import ExternEmitter
@@ -51,12 +49,15 @@ class Module:
         self._tables = {id(t): n for n, t in enumerate(program.tables)}
         self._externs = {id(x): n for n, x in enumerate(program.externs)}
         self._value_sets = {id(v): n for n, v in enumerate(program.value_sets)}
-        self._hook: Callable[[ExternEmitter, str, str], None] | None = None
+
+    # -- what the tracing variant (trace.py) does in another way ------------------------------
 
     def hook(self, emitter: ExternEmitter, event: str, subject: str) -> None:
-        """The one place where a tracing variant of the module would add its statements."""
-        if self._hook is not None:
-            self._hook(emitter, event, subject)
+        """Called where a parser state begins, a header was extracted, a table has its result."""
+
+    def emitter(self, _name: str) -> BlockEmitter:
+        """What writes one Python function; the name is that of the P4 block or function."""
+        return BlockEmitter(self, self.composites, self.names.local())
 
     # -- run-time objects ---------------------------------------------------------------------
 
@@ -155,7 +156,7 @@ class Module:
 
     def control(self, name: str, control: nodes.Control, parameters: list[str]) -> list[str]:
         """A top-level control as a function of `packet` and its parameters."""
-        emitter = BlockEmitter(self, self.composites, self.names.local())
+        emitter = self.emitter(control.name)
         self._bind(emitter, control.parameters, parameters)
         if name == "deparse":
             emitter.exit_code = "return b''.join(chunks)"
@@ -176,7 +177,7 @@ class Module:
 
     def parser(self) -> list[str]:
         """The top-level parser."""
-        emitter = BlockEmitter(self, self.composites, self.names.local())
+        emitter = self.emitter(self.program.parser.name)
         self._bind(emitter, self.program.parser.parameters, ["hdr", "meta", "sm"])
         emitter.line("pos = 0")
         emitter.line("end = len(data)")
