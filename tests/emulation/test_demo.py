@@ -19,12 +19,9 @@ TRACE = REPOSITORY.parent / "shared" / "data" / "azure-llm-2023-conv.csv"
 
 
 def start(*argv: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "p4cats", "demo", *map(str, argv)]
     # A shell that starts the tests in the background has SIGINT ignored, which would be inherited.
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "p4cats", "demo", *map(str, argv)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:

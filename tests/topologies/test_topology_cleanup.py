@@ -43,9 +43,11 @@ class Owner:
         text = OWNER.format(folder=folder, pinned=str(self.pinned), root=str(cleanup.ROOT))
         # A shell that starts the tests in the background has SIGINT ignored, which would be inherited.
         self.process = subprocess.Popen(
-            [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+            ["env", "--default-signal=INT", sys.executable, "-c", text],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
         name, self.pids = json.loads(line)
