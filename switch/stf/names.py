@@ -185,7 +185,7 @@ class Resolver:
 
 
 def _split(text: str) -> tuple[str, str, str]:
-    for operator in ("&&&", "..", "/"):
+    for operator in ("&&&", "..", "->", "/"):
         first, found, second = text.partition(operator)
         if found:
             return first, operator, second

@@ -45,7 +45,7 @@ COMMANDS = frozenset(
 _INDEX = r"(?:\[\w+(?::\w+)?\])*"
 _NAME = rf'(?:[A-Za-z_$][\w$]*{_INDEX}(?:\.[A-Za-z_$\d][\w$]*{_INDEX})*|"[^"]*"(?:\.[\w$.]+)?)'
 _VALUE = r"(?:0[xX][\da-fA-F*]+|0[bB][01*]+|0[oO][0-7]+|-?\d+|[A-Za-z_][\w.]*)"
-_PAIR = re.compile(rf"\s*({_NAME})\s*:\s*({_VALUE}(?:\s*(?:/|&&&|\.\.)\s*{_VALUE})?|\*|_)")
+_PAIR = re.compile(rf"\s*({_NAME})\s*:\s*({_VALUE}(?:\s*(?:/|&&&|\.\.|->)\s*{_VALUE})?|\*|_)")
 _ACTION = re.compile(rf"\s*({_NAME})\s*\(([^)]*)\)\s*(?:=\s*({_NAME}))?\s*")
 _ARGUMENT = re.compile(rf"\s*({_NAME})\s*:\s*({_VALUE})\s*")
 _COUNTER = re.compile(

@@ -195,7 +195,7 @@ class StatementEmitter(StorageEmitter):
 
     def assign(self, target: nodes.Expr, value: nodes.Expr) -> None:
         """Assign; a write to an element outside its stack goes to a scratch element."""
-        self.store(self.place(target), value)
+        self.store(self._settled(self.place(target)), value)
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class StatementEmitter(StorageEmitter):
     ) -> None:
         """Inline a call of a function."""
         self.bind(function.parameters, arguments)
-        place = self.place(target) if target is not None else None
+        place = self._settled(self.place(target)) if target is not None else None
         self.inline(function.locals, function.body, place)
 
     def bind(self, parameters: list[nodes.Variable], arguments: list[nodes.Argument]) -> None:
@@ -224,19 +224,6 @@ class StatementEmitter(StorageEmitter):
             self.places[parameter] = place
             if parameter.direction == "out":
                 self.reset(place)
-
-    def _settled(self, place: Place) -> Place:
-        """The same place with a dynamic stack index evaluated now."""
-        if place.fields is not None or ".at(" not in place.code:
-            return place
-        name = self.temporary("element_")
-        if is_composite(place.type):
-            self.line(f"{name} = {place.code}")
-            return Place(place.type, name)
-        base, _, last = place.code.rpartition(".")
-        self.line(f"{name} = {base}")
-        owner = name if place.owner else None
-        return Place(place.type, f"{name}.{last}", owner, None, place.high, place.low, place.whole)
 
     def _read_only(self, parameter: nodes.Variable, value: nodes.Expr) -> Place:
         place = self.argument(value)

@@ -179,7 +179,20 @@ class StorageEmitter(ExpressionEmitter):
                 self.line("else:")
                 self._nested(lambda: self.store(target, other))
             case _:
-                self.copy(target, self.place(value))
+                self.copy(target, self._settled(self.place(value)))
+
+    def _settled(self, place: Place) -> Place:
+        """The same place with a dynamic stack index evaluated now: what is written must not move it."""
+        if place.fields is not None or ".at(" not in place.code:
+            return place
+        name = self.temporary("element_")
+        if is_composite(place.type):
+            self.line(f"{name} = {place.code}")
+            return Place(place.type, name)
+        base, _, last = place.code.rpartition(".")
+        self.line(f"{name} = {base}")
+        owner = name if place.owner else None
+        return Place(place.type, f"{name}.{last}", owner, None, place.high, place.low, place.whole)
 
     def _nested(self, emit: Callable[[], None]) -> None:
         """Emit one level deeper; `pass` where nothing came."""
