@@ -7,7 +7,7 @@ from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.live import Live
 from p4cats.compiler.ir.lower_expressions import Body
 from p4cats.compiler.ir.lower_tables import TableLowering
-from p4cats.compiler.ir.types import Header, Struct
+from p4cats.compiler.ir.types import BOOL, Header, Struct
 from p4cats.compiler.ir.unit import Environment, Instance, Unit, control_plane
 from p4cats.compiler.types import model, tree
 from p4cats.compiler.types.annotations import find, p4_annotations, text_of
@@ -80,9 +80,9 @@ class InstanceLowering(TableLowering):
         return self.block(e.type, e.type.name, e.type.name, e.args)
 
     def block(
-        self, type_: model.Block, prefix: str, name: str, args: list[tree.Arg]
+        self, type_: model.Block, prefix: str, name: str, args: list[tree.Arg], reports: bool = False
     ) -> ir.Parser | ir.Control:
-        """An instance of a control or parser."""
+        """An instance of a control or parser; with `reports`, one that says whether it has exited."""
         definition = self.unit.program.blocks[type_.declaration]
         assert not isinstance(definition, tree.Package)
         env = Environment(prefix)
@@ -90,7 +90,7 @@ class InstanceLowering(TableLowering):
             env.instances[parameter] = self._constructor_value(arg, parameter, prefix)
         inner = InstanceLowering(self.unit, env)
         if isinstance(definition, tree.Control):
-            return inner.control(definition, name)
+            return inner.control(definition, name, reports)
         return inner.parser(definition, name)
 
     def _constructor_value(self, arg: tree.Arg, parameter: tree.CtorParam, prefix: str) -> Instance:
@@ -101,7 +101,8 @@ class InstanceLowering(TableLowering):
             case tree.Construct(type=model.Extern() as extern):
                 return self._extern_of(extern, e.args, e, control_plane(prefix, parameter.name, []))
             case tree.Construct(type=model.Block() as block):
-                return self.block(block, f"{prefix}.{parameter.name}", parameter.name, e.args)
+                reports = self.unit.exits.block(block.declaration)
+                return self.block(block, f"{prefix}.{parameter.name}", parameter.name, e.args, reports)
             case tree.InstanceRef():
                 return self.instance_of(e)
             case tree.CtorRef() if isinstance(e.type, model.Extern | model.Block):
@@ -142,12 +143,19 @@ class InstanceLowering(TableLowering):
             return self.extern(instance)
         assert isinstance(instance.type, model.Block)
         plane = control_plane(self.env.prefix, instance.name, instance.annotations)
-        return self.block(instance.type, plane.name, instance.name, instance.args)
+        reports = instance in self.env.reporting
+        return self.block(instance.type, plane.name, instance.name, instance.args, reports)
 
-    def control(self, definition: tree.Control, name: str) -> ir.Control:
+    def control(self, definition: tree.Control, name: str, reports: bool) -> ir.Control:
         """A control instance in this environment."""
         declaration = definition.declaration
         made = ir.Control(name, declaration.span, self._parameters(definition.params), [], [], [], [])
+        if reports:
+            flag = ir.Variable(self.env.names.unique("exits"), BOOL, declaration.span, "inout")
+            made.parameters.append(flag)
+            self.exit_flag = ir.VarRef(declaration.span, BOOL, flag)
+            self.unit.reporting.add(id(made))
+        self.env.reporting = self.unit.exits.reporting(definition, reports)
         self.body = Body(made.locals, made.body)
         made.actions, made.tables = self._local_declarations(definition.locals, made)
         self.statements(definition.body)

@@ -16,7 +16,7 @@ from p4cats.compiler.ir.access import (
     reads,
 )
 from p4cats.compiler.ir.lower_expressions import Body, ExpressionLowering, negate
-from p4cats.compiler.ir.types import BOOL, Bits, Composite, Header, Stack, Struct, Type, Union
+from p4cats.compiler.ir.types import BOOL, Bits, Bool, Composite, Header, Stack, Struct, Type, Union
 from p4cats.compiler.ir.unit import Environment, Instance
 from p4cats.compiler.source import Span
 from p4cats.compiler.types import model, tree
@@ -163,6 +163,12 @@ class CallLowering(ExpressionLowering):
             return
         self.emit(ir.CallAction(span, original, prepared.arguments))
         self.body.out.extend(prepared.after)
+        self._return_if_exited(self.unit.exits.action(action), span)
+
+    def _return_if_exited(self, may: bool, span: Span) -> None:
+        """In a control that reports exit: what was just called may have set the flag."""
+        if may and self.exit_flag is not None:
+            self.emit(ir.If(span, self.exit_flag, [ir.Return(span)], []))
 
     def _exiting_call(self, action: tree.Action, prepared: Prepared, span: Span) -> None:
         """Copies follow the call, but exit would skip them: the action reports exit instead (12.5)."""
@@ -228,6 +234,7 @@ class CallLowering(ExpressionLowering):
         table = self.env.tables[e.table]
         self.body.out.extend(self.env.key_preludes.get(e.table, []))
         self.emit(ir.ApplyTable(e.span, table, hit, run))
+        self._return_if_exited(any(self.unit.exits.action(r.action) for r in e.table.actions), e.span)
 
     def instance_of(self, e: tree.Expr) -> Instance:
         """The instance that a name, parameter or anonymous construction stands for."""
@@ -244,7 +251,10 @@ class CallLowering(ExpressionLowering):
         block = self.instance_of(e.instance)
         assert isinstance(block, ir.Control | ir.Parser)
         prepared = self.prepare([a for a in e.args if not isinstance(a.param.type, model.Extern)])
-        if any(isinstance(s, ir.Assign) for s in prepared.after) and block_may_exit(block):
+        if id(block) in self.unit.reporting:
+            self._apply_reporting(e, block, prepared)
+            return
+        if (self.exit_flag or any(isinstance(s, ir.Assign) for s in prepared.after)) and block_may_exit(block):
             raise self.unit.reporter.fatal(
                 e.span,
                 "an argument needs a copy back after this call, but the control may exit: not supported",
@@ -252,6 +262,18 @@ class CallLowering(ExpressionLowering):
             )
         self.emit(ir.CallBlock(e.span, block, prepared.arguments))
         self.body.out.extend(prepared.after)
+
+    def _apply_reporting(
+        self, e: tree.ApplyBlock, block: ir.Control | ir.Parser, prepared: Prepared
+    ) -> None:
+        """The control says whether it has exited: copy out, then leave."""
+        flag = ir.VarRef(e.span, BOOL, self.temporary("exits", BOOL, e.span))
+        self.emit(ir.Assign(e.span, flag, ir.Const(e.span, BOOL, 0)))
+        self.emit(ir.CallBlock(e.span, block, [*prepared.arguments, ir.Argument("inout", flag)]))
+        self.body.out.extend(prepared.after)
+        with self.collecting() as leave:
+            self.leave(e.span)
+        self.emit(ir.If(e.span, flag, leave, []))
 
     def action_of(self, action: tree.Action) -> ir.Action:
         """The IR action of this instance, or the shared top-level one."""
@@ -369,6 +391,10 @@ class CallLowering(ExpressionLowering):
 
     def _register_digest(self, e: tree.FunctionCall | tree.MethodCall, prepared: Prepared) -> None:
         type_ = prepared.arguments[-1].value.type
+        if isinstance(type_, Bits | Bool):  # a value without a struct: the struct of this one value
+            type_ = self.type(model.Tuple((type_,)))
+            value = prepared.arguments[-1].value
+            prepared.arguments[-1] = ir.Argument("in", ir.Make(value.span, type_, [value]))
         if not isinstance(type_, Struct | Header):
             raise self.unit.reporter.fatal(e.span, f"digest needs a struct, '{type_}' is not supported")
         if any(d.type is type_ for d in self.unit.digests):
@@ -396,6 +422,10 @@ class CallLowering(ExpressionLowering):
         if len(e.args) > 1 and e.args[1].value is not None:
             bits = self.expr(e.args[1].value)
         self.emit(ir.Extract(e.span, self.freeze(header), bits))
+        if isinstance(header, ir.FieldRef) and isinstance(header.base, ir.StackNext):
+            union = header.base  # nextIndex has moved on by now
+            last = ir.StackLast(union.span, union.type, union.base)
+            header = ir.FieldRef(header.span, header.type, last, header.field)
         self.union_others_invalid(header)
 
     def _lookahead(self, e: tree.MethodCall, target: ir.Expr | None) -> None:

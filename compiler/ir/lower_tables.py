@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p4cats.compiler.ir import nodes as ir
+from p4cats.compiler.ir.access import may_exit
 from p4cats.compiler.ir.lower_expressions import Body
 from p4cats.compiler.ir.lower_statements import StatementLowering
 from p4cats.compiler.ir.types import BOOL, P4Annotation
@@ -111,7 +112,8 @@ class TableLowering(StatementLowering):
         with self.collecting() as effects:
             prepared = self.prepare(reference.bound, self._effects(action))
         bound = prepared.arguments
-        if effects or prepared.after:
+        reports = self.exit_flag is not None and may_exit(action)
+        if effects or prepared.after or reports:
             del self.body.locals[held:]
             action, bound = self._bound_action(reference), []
             self.env.bound[table, reference.action] = action

@@ -8,6 +8,7 @@ from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir.access import Effects
 from p4cats.compiler.ir.convert import TypeConverter
+from p4cats.compiler.ir.exits import Exits
 from p4cats.compiler.parse import ast
 from p4cats.compiler.types import tree
 from p4cats.compiler.types.annotations import find, number_of, p4_annotations, text_of
@@ -55,6 +56,8 @@ class Environment:
     value_sets: dict[tree.ValueSet, ir.ValueSet] = field(default_factory=dict)
     key_preludes: dict[tree.Table, list[ir.Stmt]] = field(default_factory=dict)
     binding: dict[TypeVar, Type] = field(default_factory=dict)
+    reporting: set[tree.Instance] = field(default_factory=set)
+    """Instances here that report exit instead of leaving."""
 
 
 @dataclass(eq=False, slots=True)
@@ -74,6 +77,12 @@ class Unit:
     owner: dict[int, int] = field(default_factory=dict)
     """Of extern instances by id: the id of the block that declares them; none for top-level ones."""
     top: Environment = field(default_factory=Environment)
+    reporting: set[int] = field(default_factory=set)
+    """Ids of the controls whose last parameter says whether they have exited."""
+    exits: Exits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.exits = Exits(self.program)
 
 
 def control_plane(prefix: str, name: str, annotations: list[ast.Annotation]) -> ir.ControlPlane:

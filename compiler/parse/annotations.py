@@ -21,7 +21,23 @@ class AnnotationRules(ExpressionRules):
             elif self.kind == PRAGMA:
                 found.append(self._pragma())
             else:
+                if len(found) > 1:
+                    self._check_repeated(found)
                 return found
+
+    def _check_repeated(self, annotations: list[ast.Annotation]) -> None:
+        """On one element a name is structured or not, and structured once (20.2)."""
+        first: dict[str, ast.Annotation] = {}
+        for annotation in annotations:
+            other = first.setdefault(annotation.name, annotation)
+            if other is annotation or (other.structured is None and annotation.structured is None):
+                continue
+            how = "twice" if other.structured is not None and annotation.structured is not None else "both ways"
+            self.reporter.error(
+                annotation.span,
+                f"annotation '@{annotation.name}' is given {how}",
+                "a structured annotation stands once, and not beside one with the same name in (…)",
+            )
 
     def _annotation(self) -> ast.Annotation:
         first = self.advance()
@@ -39,6 +55,11 @@ class AnnotationRules(ExpressionRules):
         if self.kind in NAMES and self.peek() == "=":
             pairs, _ = self.named_values("]")
             self.expect("]", "the values of the annotation")
+            names: set[str] = set()
+            for pair in pairs:
+                if pair.name in names:
+                    self.reporter.error(pair.span, f"key '{pair.name}' is given twice")
+                names.add(pair.name)
             return pairs
         values: list[ast.Expression] = []
         while self.kind != "]":

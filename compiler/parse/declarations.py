@@ -324,6 +324,8 @@ class DeclarationRules(TableRules):
         self.expect("{", "the subjects of 'select'")
         cases: list[ast.SelectCase] = []
         self.each(lambda: cases.append(self._select_case()))
+        if not cases:
+            self.reporter.error(first.span, "a select needs at least one case", "default: accept;")
         self.expect("}", "the cases of 'select'")
         self.accept(";")
         return ast.Select(self.span_from(first), subjects, cases)
@@ -374,9 +376,9 @@ class DeclarationRules(TableRules):
         if node.body is not None:
             hint = "the 'apply' block is the last part of a control"
             raise self.failure("expected '}' after the 'apply' block", hint)
-        if self.kind == "apply" and self.peek() == "{":
+        if self.kind == "apply" and self.peek() in {"{", "@"}:
             self.advance()
-            node.body = self.block(annotations, "'apply'")
+            node.body = self.block([*annotations, *self.annotations()], "'apply'")
         else:
             node.locals.append(self._control_local(annotations))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from p4cats.compiler.parse import ast
 from p4cats.compiler.parse.cursor import MAX_CHAIN, NAMES, Cursor, SyntaxProblem
 from p4cats.compiler.parse.lexer import ID, INT, STRING, literal_value, string_value
+from p4cats.compiler.source import Span
 
 BINARY = {
     "||": 1, "&&": 2, "==": 3, "!=": 3, "<": 4, ">": 4, "<=": 4, ">=": 4, "|": 5, "^": 6, "&": 7,
@@ -288,6 +289,11 @@ class ExpressionRules(Cursor):
             return ast.BoolLiteral(token.span, kind == "true")
         if kind == STRING:
             self.advance()
+            if "\n" in token.text and not self.trial:
+                opening = Span(token.source, token.start, token.start + 1)
+                raise SyntaxProblem(
+                    opening, "string is not closed on its line", 'strings end with " on the same line'
+                )
             return ast.StringLiteral(token.span, string_value(token.text))
         if kind == "{":
             return self._braces()

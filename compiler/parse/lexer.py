@@ -41,6 +41,8 @@ _COMMENT = r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/"
 _LINE_START = rf"(?:[ \t]|{_COMMENT})*\#"
 _SKIP = rf"(?:[ \t\r\f\v]+|//[^\n]*|{_COMMENT}|\\\r?\n|\n(?!{_LINE_START}))*"
 _STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
+_LONG_STRING = rf'"[^"\\\n]*(?:(?:\\.|\\?\n(?!{_LINE_START}))[^"\\\n]*)*"'
+"""May span lines, as the texts of annotations do; only no preprocessor line begins inside."""
 _LINE_BODY = rf'(?:[^\n\\/"]+|\\\r?\n|\\.|{_STRING}|//[^\n]*|{_COMMENT}|[/"\\])*'
 _OPERATOR = "|".join(re.escape(op) for op in _OPERATORS)
 _NUMBER = (
@@ -54,7 +56,7 @@ _TOKEN = re.compile(
     + r"|(?P<pragma>@pragma\b(?:[^\n\\]|\\\r?\n|\\)*)"
     + rf"|(?P<word>[A-Za-z_][A-Za-z0-9_]*|{_OPERATOR}|/=|/(?!\*))"
     + rf"|(?P<int>{_NUMBER})"
-    + rf"|(?P<string>{_STRING})"
+    + rf"|(?P<string>{_LONG_STRING})"
     + r"|(?P<char>'(?:[^'\\\n]|\\.)')"
     + r"|(?P<end>\Z)"
     + r'|(?P<bad>[0-9][A-Za-z0-9_]*|"[^\n]*|/\*(?s:.*)|[^\x00-\x7f]+|(?s:.)))'

@@ -214,8 +214,8 @@ class StatementRules(AnnotationRules):
             return self.block(annotations, "")
         if kind == "for":
             return self._for(annotations)
-        if annotations:
-            raise self.failure("expected a declaration, a block or a loop after the annotation")
+        if annotations and kind in {";", "}", "else"}:
+            raise self.failure("expected a declaration or a statement after the annotation")
         match kind:
             case ";":
                 self.advance()

@@ -9,12 +9,14 @@ from p4cats.compiler.types.annotations import find
 from p4cats.compiler.types.base import Place
 from p4cats.compiler.types.model import (
     BOOL,
-    ERROR,
+    DONT_CARE,
     Bits,
     Block,
     BlockDecl,
+    Bool,
     Composite,
     Enum,
+    Error,
     Extern,
     Int,
     List,
@@ -252,7 +254,8 @@ class Blocks(Tables):
         return False
 
     def _select_into(self, state: tree.State, node: ast.Select, known: list[str]) -> None:
-        subjects = [self._subject(s) for s in node.subjects]
+        written = [self._subject(s) for s in node.subjects]
+        subjects = [part for s in written for part in _parts(s)]
         state.subjects, state.cases = subjects, []
         usable = not any(is_unknown(s.type) for s in subjects)
         always = False
@@ -265,7 +268,7 @@ class Blocks(Tables):
                 always = False
             if not usable:
                 continue
-            keys = self._case_keys(case.keyset, subjects)
+            keys = self._case_keys(case.keyset, written, subjects)
             if keys is None:
                 continue
             always = always or all(isinstance(k, tree.Any) for k in keys)
@@ -274,24 +277,52 @@ class Blocks(Tables):
 
     def _subject(self, node: ast.Expression) -> tree.Expr:
         e = self.value(node)
-        type_ = representation(e.type)
-        if isinstance(type_, Int):
-            return self.wrong(e.span, "the subject of a select needs a width", "as in 8w1")
-        if (
-            not isinstance(type_, Bits | Enum | Opaque)
-            and type_ not in {BOOL, ERROR}
-            and not is_unknown(e.type)
-        ):
-            return self.wrong(e.span, f"select is not possible on '{e.type}'")
+        if is_unknown(e.type):
+            return e
+        for part in _flat(e.type) if _composed(e.type) else [e.type]:
+            if isinstance(part, Int):
+                return self.wrong(e.span, "the subject of a select needs a width", "as in 8w1")
+            if not isinstance(representation(part), Bits | Enum | Opaque | Bool | Error):
+                return self.wrong(e.span, f"select is not possible on '{part}'")
         return e
 
-    def _case_keys(self, node: ast.Expression, subjects: list[tree.Expr]) -> list[tree.Expr] | None:
+    def _case_keys(
+        self, node: ast.Expression, written: list[tree.Expr], subjects: list[tree.Expr]
+    ) -> list[tree.Expr] | None:
         """Key sets of a case; a value set of a struct stands for all subjects (13.6)."""
         if isinstance(node, ast.Name):
             e = self.expr(node)
             if isinstance(e, tree.SetRef):
                 return [e] if self._set_fits(e, subjects) else None
-        return self.keysets(node, [s.type for s in subjects], "subject")
+        types = [s.type for s in written]
+        if not any(_composed(t) for t in types):
+            return self.keysets(node, types, "subject")
+        nodes = node.elements if isinstance(node, ast.TupleKeyset) else [node]
+        if len(types) == 1:
+            found = self._flat_keysets(node, types[0])
+        elif isinstance(node, ast.DefaultKeyset | ast.DontCare):
+            found = [tree.Any(node.span, DONT_CARE) for _ in subjects]
+        elif len(nodes) != len(types):
+            self.error(node.span, f"{len(nodes)} key sets for {len(types)} subjects")
+            return None
+        else:
+            found = [k for n, t in zip(nodes, types, strict=True) for k in self._flat_keysets(n, t)]
+        return None if any(is_unknown(k.type) for k in found) else found
+
+    def _flat_keysets(self, node: ast.Expression, type_: Type) -> list[tree.Expr]:
+        """The key sets for the parts of a struct or tuple, one for each scalar in it."""
+        if not _composed(type_):
+            return [self.keyset(node, type_)]
+        if isinstance(node, ast.DefaultKeyset | ast.DontCare):
+            return [tree.Any(node.span, DONT_CARE) for _ in _flat(type_)]
+        if isinstance(node, ast.TupleKeyset | ast.ListExpression):
+            parts = _components(type_)
+            if len(parts) != len(node.elements):
+                message = f"{len(node.elements)} key sets for '{type_}', which has {len(parts)} fields"
+                return [self.wrong(node.span, message)]
+            pairs = zip(node.elements, parts, strict=True)
+            return [k for n, t in pairs for k in self._flat_keysets(n, t)]
+        return _parts(self.coerce(self.value(node), type_, "the subject"))
 
     def _set_fits(self, e: tree.SetRef, subjects: list[tree.Expr]) -> bool:
         element = e.symbol.element
@@ -303,6 +334,33 @@ class Blocks(Tables):
             )
             return False
         return True
+
+
+def _composed(type_: Type) -> bool:
+    """A struct or tuple: a select compares its parts."""
+    return isinstance(type_, Tuple) or (isinstance(type_, Composite) and type_.kind == "struct")
+
+
+def _components(type_: Type) -> list[Type]:
+    """The types of fields or elements."""
+    if isinstance(type_, Tuple):
+        return list(type_.elements)
+    assert isinstance(type_, Composite)
+    return [f.type for f in type_.fields.values()]
+
+
+def _parts(e: tree.Expr) -> list[tree.Expr]:
+    """A value, or the scalars in a struct or tuple, in their order."""
+    if not _composed(e.type) or is_unknown(e.type):
+        return [e]
+    if isinstance(e, tree.Make):
+        return [part for v in e.values for part in _parts(v)]
+    names = [f"f{i}" for i in range(len(e.type.elements))] if isinstance(e.type, Tuple) else None
+    if names is None:
+        assert isinstance(e.type, Composite)
+        names = list(e.type.fields)
+    fields = zip(names, _components(e.type), strict=True)
+    return [part for n, t in fields for part in _parts(tree.FieldRef(e.span, t, e, n))]
 
 
 def _flat(type_: Type) -> list[Type]:

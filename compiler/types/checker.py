@@ -23,6 +23,7 @@ from p4cats.compiler.types.model import (
     Extern,
     ExternDecl,
     Generic,
+    List,
     Member,
     New,
     SerEnum,
@@ -30,6 +31,7 @@ from p4cats.compiler.types.model import (
     Type,
     TypeVar,
     Unknown,
+    Varbit,
     Void,
     contains_int,
     is_header,
@@ -106,6 +108,9 @@ class Checker(Blocks):
                 continue
             if not is_unknown(type_):
                 self._check_field(kind, field, type_)
+            if isinstance(type_, Varbit) and any(isinstance(f.type, Varbit) for f in composite.fields.values()):
+                self.error(field.type.span, f"{kind} '{node.name}' has more than one varbit field",
+                           "v1model extracts one at most")  # fmt: skip
             self._evaluate_field_lists(field.annotations)
             composite.fields[field.name] = Member(field.name, type_, field.name_span, field.annotations)
         return composite
@@ -122,7 +127,7 @@ class Checker(Blocks):
             self.error(field.type.span, f"a header cannot have a field of type '{type_}'")
         elif kind == "header_union" and not is_header(type_) and not isinstance(type_, TypeVar):
             self.error(field.type.span, f"a header union holds headers, not '{type_}'")
-        elif isinstance(type_, Extern | Block):
+        elif isinstance(type_, Extern | Block | List):
             self.error(field.type.span, f"a {kind} cannot have a field of type '{type_}'")
 
     def _specialise(

@@ -13,7 +13,11 @@ from p4cats.compiler.types.model import (
     VOID,
     Bits,
     Block,
+    Bool,
+    Enum,
+    Error,
     Extern,
+    Int,
     List,
     Opaque,
     Set,
@@ -24,6 +28,7 @@ from p4cats.compiler.types.model import (
     Void,
     contains_int,
     is_unknown,
+    representation,
 )
 
 
@@ -280,7 +285,10 @@ class Statements(Calls):
                 groups.append(tree.SwitchCase(labels, [], node.cases[-1].span))
         if any(isinstance(c.label, ast.DefaultKeyset) for c in node.cases[:-1]):
             early = next(c for c in node.cases if isinstance(c.label, ast.DefaultKeyset))
-            self.error(early.span, "default must be the last case of a switch")
+            self.reporter.warning(
+                early.label.span, "default is not the last case", "the labels after it are looked at first"
+            )
+            groups.sort(key=lambda group: None in group.labels)
         if not is_unknown(subject.type):
             out.append(tree.Switch(node.span, subject, groups))
 
@@ -292,7 +300,12 @@ class Statements(Calls):
                 return subject
             case TableType(part="result"):
                 return self.wrong(subject.span, "switch needs .action_run, .hit or .miss of the result")
-        return self.value(node)
+        subject = self.value(node)
+        if isinstance(subject.type, Int):
+            return self.wrong(subject.span, "the subject of a switch needs a width", "as in 8w1")
+        if not isinstance(representation(subject.type), Bits | Bool | Enum | Error | Unknown):
+            return self.wrong(subject.span, f"switch is not possible on '{subject.type}'")
+        return subject
 
     def _label(
         self, node: ast.Expression, subject: tree.Expr, seen: set[object]

@@ -9,20 +9,23 @@ from p4cats.compiler.types.annotations import find, key_name, text_of
 from p4cats.compiler.types.base import Place
 from p4cats.compiler.types.convert import known_later
 from p4cats.compiler.types.model import (
-    BOOL,
     DONT_CARE,
     STRING,
     VOID,
     Bits,
+    Bool,
     Enum,
     Error,
     Extern,
     Int,
+    List,
     Opaque,
+    Param,
     Set,
     Signature,
+    String,
     Type,
-    Varbit,
+    contains_int,
     is_unknown,
     representation,
 )
@@ -51,6 +54,7 @@ class Tables(Statements):
             params = self.parameters(node.parameters)
             variables = self.bring_in(params, data=True)
             self._check_parameter_order(node)
+            self._check_data(params)
             signature = Signature(node.name, [], params, VOID, node.name_span)
             body: list[tree.Stmt] = []
             with self.nested():
@@ -67,6 +71,12 @@ class Tables(Statements):
             if parameter.direction and seen_data:
                 self.error(parameter.span, "parameters with a direction stand before those without (14.1)")
             seen_data = seen_data or not parameter.direction
+
+    def _check_data(self, params: list[Param]) -> None:
+        """The control plane gives values, and numbers with a width."""
+        for p in params:
+            if not p.direction and (contains_int(p.type) or isinstance(p.type, String | List)):
+                self.error(p.span, f"the control plane cannot give a '{p.type}' for '{p.name}'")
 
     def table(self, node: ast.Table) -> tree.Table:
         """A table with all its properties."""
@@ -103,7 +113,7 @@ class Tables(Statements):
         if isinstance(e.type, Int):
             self.error(e.span, "a key needs a width", "cast it, as in (bit<8>) …")
             return None
-        if not isinstance(representation(e.type), Bits | Enum | Error | Varbit) and e.type != BOOL:
+        if not isinstance(representation(e.type), Bits | Enum | Error | Bool):
             self.error(e.span, f"a key cannot have type '{e.type}'")
             return None
         name = text_of(node.annotations, "name") or key_name(node.expression, e)
@@ -154,10 +164,14 @@ class Tables(Statements):
         data = [p for p in params if not p.direction]
         directed = len(params) - len(data)
         named = any(a.name for a in arguments)
+        bound: list[tuple[str, ast.Expression]] = []
         if directed and not named and len(arguments) == len(params):
+            bound = [(p.name, a.value) for p, a in zip(params, arguments[:directed], strict=False)]
             arguments = arguments[directed:]
         elif directed and named:
+            bound = [(a.name or "", a.value) for a in arguments if all(p.name != a.name for p in data)]
             arguments = [a for a in arguments if any(p.name == a.name for p in data)]
+        self._check_bound(table, action, bound)
         matched = self.match(Signature(action.name, [], data, VOID, span), arguments, [], {}, span)
         if matched is None:
             return None
@@ -166,6 +180,18 @@ class Tables(Statements):
                 self.error(arg.value.span, f"an argument of {what} must be known at compile time")
                 return None
         return tree.ActionUse(action, [a.value for a in matched[0] if a.value is not None], span)
+
+    def _check_bound(
+        self, table: tree.Table, action: tree.Action, bound: list[tuple[str, ast.Expression]]
+    ) -> None:
+        """Arguments for directed parameters are those of the action list (14.2.1.3)."""
+        reference = table.find(action)
+        listed = {} if reference is None else {a.param.name: a.value for a in reference.bound}
+        for name, given in bound:
+            value = listed.get(name)
+            if value is not None and _words(given.span) != _words(value.span):
+                self.error(given.span, f"the argument for '{name}' is not the one in the list of actions",
+                           f"listed at {value.span}")  # fmt: skip
 
     # -- properties ---------------------------------------------------------------------------
 
@@ -243,6 +269,7 @@ class Tables(Statements):
             keys = self.keysets(item.keyset, [k.expression.type for k in table.keys], "key")
             if keys is not None:
                 keys = [self._key_fits(k, s) for k, s in zip(table.keys, keys, strict=True)]
+                keys = [self._known_key(k) for k in keys]
             use = self._action_use(
                 table, item.action.name, item.action.arguments or [], item.action.span, "an entry"
             )
@@ -262,6 +289,11 @@ class Tables(Statements):
         reference = table.find(use.action)
         if reference is not None and find(reference.annotations, "defaultonly"):
             self.error(span, f"action '{use.action.name}' is @defaultonly: it cannot be in an entry")
+
+    def _known_key(self, e: tree.Expr) -> tree.Expr:
+        if known_later(e):
+            return e
+        return self.wrong(e.span, "the keys of an entry must be known at compile time")
 
     def _key_fits(self, key: tree.Key, e: tree.Expr) -> tree.Expr:
         kind = key.match_kind
@@ -340,6 +372,11 @@ class Tables(Statements):
     def _number_type(type_: Type) -> Type:
         found = representation(type_)
         return found if isinstance(found, Bits) else type_
+
+
+def _words(span: Span) -> str:
+    """The source text without blanks."""
+    return "".join(span.source.text[span.start : span.end].split())
 
 
 __all__ = ["STRING", "Tables"]

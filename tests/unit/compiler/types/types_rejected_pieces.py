@@ -370,12 +370,6 @@ REJECTED: dict[str, tuple[dict[str, str], str]] = {
         },
         "a case label must be a compile-time constant",
     ),
-    "defaultearly": (
-        {
-            "apply": "switch (meta.a) { default: {} 1: {} }",
-        },
-        "default must be the last case of a switch",
-    ),
     "actionlabel": (
         {
             "apply": "switch (t.apply().action_run) { a: {} }",
