@@ -26,6 +26,11 @@ class _Codec:
     """Cleared by `decode` when it met a value that was not in its shortest form."""
 
 
+def _bits(value: Value) -> int:
+    """Width of a value whose canonical strings can be taken as they are; 0: none can."""
+    return min(value.width, value.sdn_width) if isinstance(value, BitString) else 0
+
+
 def _fast(value: Value, what: str, codec: _Codec) -> Callable[[bytes], int]:
     """A decoder of one place: a canonical string that fits is done in one step, the rest has time."""
     decode = value.decode
@@ -35,9 +40,9 @@ def _fast(value: Value, what: str, codec: _Codec) -> Callable[[bytes], int]:
             codec.canonical = False
         return decode(data, what)
 
-    if not isinstance(value, BitString):
+    width = _bits(value)
+    if not width:
         return careful
-    width = min(value.width, value.sdn_width)
     from_bytes = int.from_bytes
 
     def fast(data: bytes) -> int:
@@ -102,34 +107,50 @@ class KeyCodec(_Codec):
         return f"{self.owner}, field {field.name}: needs {_a(field.kind)} match, not {given or 'nothing'}"
 
     def _exact(self, field: FieldSchema) -> Decoder:
-        value = self._value(field)
+        value, bits, from_bytes, exact = self._value(field), _bits(field.value), int.from_bytes, dp.Exact
 
         def decode(match: p4r.FieldMatch) -> dp.Match:
+            data = match.exact.value
+            number = from_bytes(data, "big")
+            if data and data[0] and not number >> bits:
+                return exact(number)
             if not match.HasField("exact"):
                 raise invalid(self._kind(field, match))
-            return dp.Exact(value(match.exact.value))
+            return exact(value(data))
 
         return decode
 
     def _lpm(self, field: FieldSchema) -> Decoder:
-        value, width = self._value(field), field.width
+        value, width, bits, from_bytes = self._value(field), field.width, _bits(field.value), int.from_bytes
+        beyond = [(1 << width - length) - 1 for length in range(width + 1)]
+        make = dp.Lpm
 
         def decode(match: p4r.FieldMatch) -> dp.Match:
-            if not match.HasField("lpm"):
-                raise invalid(self._kind(field, match))
             lpm = match.lpm
             length = lpm.prefix_len
-            prefix = value(lpm.value)
+            data = lpm.value
+            prefix = from_bytes(data, "big")
+            if (
+                data
+                and data[0]
+                and not prefix >> bits
+                and 0 < length <= width
+                and not prefix & beyond[length]
+            ):
+                return make(prefix, length)
+            if not match.HasField("lpm"):
+                raise invalid(self._kind(field, match))
+            prefix = value(data)
             if not 0 < length <= width:
                 hint = (
                     "leave the field out for the zero-length prefix" if length == 0 else f"it is 1 to {width}"
                 )
                 raise invalid(f"{self.owner}, field {field.name}: prefix length {length}; {hint}")
-            if prefix & (1 << width - length) - 1:
+            if prefix & beyond[length]:
                 raise invalid(
                     f"{self.owner}, field {field.name}: {prefix:#x} has bits set beyond prefix /{length}"
                 )
-            return dp.Lpm(prefix, length)
+            return make(prefix, length)
 
         return decode
 
@@ -237,6 +258,32 @@ class ActionCodec(_Codec):
             for a in actions.values()
         }
         self._by_name = {a.name: a for a in actions.values()}
+        self._plain = {
+            a.id: (a.name, len(a.params), [(p.id, _bits(p.value)) for p in in_order])
+            for a in actions.values()
+            for in_order in [sorted(a.params.values(), key=lambda p: p.index)]
+            if all(_bits(p.value) for p in in_order)
+        }
+
+    def plain(self, message: p4r.Action) -> tuple[int, dp.ActionCall] | None:
+        """Id and call where all parameters are there, in order and canonical; None: `decode` shall look."""
+        id_ = message.action_id
+        found = self._plain.get(id_)
+        if found is None:
+            return None
+        name, count, places = found
+        params = message.params
+        if len(params) != count:
+            return None
+        data = []
+        from_bytes = int.from_bytes
+        for param, (param_id, bits) in zip(params, places):  # noqa: B905 (lengths were compared)
+            value = param.value
+            number = from_bytes(value, "big")
+            if param.param_id != param_id or number >> bits or not value or (not value[0] and len(value) > 1):
+                return None
+            data.append(number)
+        return id_, dp.ActionCall(name, tuple(data))
 
     def decode(self, message: p4r.Action) -> dp.ActionCall:
         """The call; every parameter exactly once."""

@@ -41,6 +41,7 @@ class TableStore:
         self._profile = profile
         self._keys, self._actions = table_codecs(schema)
         self.entries: dict[EntryKey, Record] = {}
+        self._takes_plain = bool(schema.fields) and not schema.is_const and profile is None
         self._default = self._initial_default()
         self.default_changed = False
         for entry, const in schema.initial_entries:
@@ -50,6 +51,8 @@ class TableStore:
 
     def write(self, kind: p4r.Update.Type.ValueType, entry: p4r.TableEntry) -> None:
         """INSERT, MODIFY or DELETE an entry."""
+        if kind == _INSERT and self._takes_plain and self._insert_plain(entry):
+            return
         if entry.is_const:
             raise invalid(f"{self._what}: is_const is set by the program only")
         if entry.HasField("time_since_last_hit"):
@@ -62,6 +65,46 @@ class TableStore:
             self._modify(entry)
         else:
             self._delete(entry)
+
+    def _insert_plain(self, entry: p4r.TableEntry) -> bool:
+        """INSERT of an entry in canonical form that has a match, an action and nothing special.
+
+        Nearly all entries are such, and half the time of a switch under a busy controller goes by here.
+        False, with nothing changed: `_insert` shall look closer, and find the words where it is wrong.
+        """
+        has = entry.HasField
+        if (
+            entry.is_default_action
+            or entry.is_const
+            or entry.idle_timeout_ns
+            or has("counter_data")
+            or has("meter_config")
+            or has("meter_counter_data")
+            or has("time_since_last_hit")
+        ):
+            return False
+        schema = self.schema
+        action = self._actions.plain(entry.action.action)
+        if action is None or action[0] in schema.default_only:
+            return False
+        keys = self._keys
+        keys.canonical = True
+        key = keys.decode(entry.match)
+        priority = entry.priority
+        name = key, priority
+        entries = self.entries
+        if (
+            not keys.canonical
+            or (priority > 0) is not schema.needs_priority
+            or priority < 0
+            or name in entries
+            or len(entries) >= schema.size
+        ):
+            return False
+        call = action[1]
+        self._dataplane.insert_entry(self.name, dp.TableEntry(key, priority, call))
+        entries[name] = Record(key, priority, call, frame_table_entry(entry.SerializeToString()))
+        return True
 
     def _insert(self, entry: p4r.TableEntry) -> None:
         schema = self.schema

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from p4cats.emulation.deployment import Deployment
 from p4cats.emulation.experiment import nearest_instances
+from p4cats.netns import call_in
 from p4cats.replay.results import Outcome, read_report
 from p4cats.replay.schedule import Request, write_schedule
-from p4cats.topologies.namespaces import call_in
 from p4cats.topologies.schema import Instance, Topology, load
 
 REPOSITORY = Path(__file__).resolve().parents[2]

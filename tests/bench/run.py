@@ -81,6 +81,15 @@ def model_edge() -> Iterator[Figure]:
     yield Figure("model.edge_us", "µs/packet", tuple(1e6 / pps for pps in samples))
 
 
+def p4runtime() -> Iterator[Figure]:
+    """The P4Runtime service of a switch with one large lpm table: see `p4runtime`."""
+    import p4runtime
+
+    with tempfile.TemporaryDirectory() as directory:
+        for name, unit, samples in p4runtime.measure(Path(directory)):
+            yield Figure(name, unit, tuple(samples))
+
+
 def network() -> Iterator[Figure]:
     """A running network: see `reaction`."""
     import reaction
@@ -92,6 +101,7 @@ def network() -> Iterator[Figure]:
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "compile": compile_edge,
     "model": model_edge,
+    "p4runtime": p4runtime,
     "network": network,
 }
 
