@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from p4cats.errors import EnvironmentLacksError, UserError
+from p4cats.netns import call_in
 from p4cats.switch.frames import (
     CONTROL_BYTES,
     NO_VNET_HEADER,
@@ -29,7 +30,6 @@ from p4cats.switch.frames import (
     complete,
 )
 from p4cats.switch.links import Link, LinkWatch
-from p4cats.switch.netns import in_netns
 
 logger = logging.getLogger("p4cats.switch.ports")
 
@@ -236,7 +236,7 @@ class Ports:
     def open(self) -> None:
         """Open every port; UserError or EnvironmentLacksError says which one and why."""
         if self.ports:
-            self._watch = in_netns(self._netns, self._open)
+            self._watch = call_in(self._netns, self._open)
 
     def _open(self) -> LinkWatch:
         where = f" in network namespace {self._netns}" if self._netns else ""
@@ -301,7 +301,7 @@ class Ports:
         for port in self.ports.values():
             port.close()
         with contextlib.suppress(UserError, OSError):  # the namespace may be gone
-            in_netns(self._netns, self._restore_ipv6)
+            call_in(self._netns, self._restore_ipv6)
 
     def _restore_ipv6(self) -> None:
         for port in self.ports.values():
@@ -335,7 +335,7 @@ class Ports:
 
     def _attach(self, port: Port) -> bool:
         try:
-            in_netns(self._netns, port.open)
+            call_in(self._netns, port.open)
         except (OSError, UserError) as error:
             logger.warning("port %d (%s) cannot be opened again: %s", port.number, port.interface, error)
             return False

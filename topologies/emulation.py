@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from p4cats.netns import call_in
 from p4cats.topologies import namespaces
 from p4cats.topologies.cleanup import Run
 
@@ -97,7 +98,7 @@ def netem(interface: str, impairment: Impairment, netns: str) -> None:
         argv += ["loss", f"{impairment.loss_ppm / 10_000:.4f}%"]
     if impairment.rate_bps is not None:
         argv += ["rate", f"{impairment.rate_bps}bit"]
-    namespaces.call_in(netns, lambda: namespaces.run(argv))
+    call_in(netns, lambda: namespaces.run(argv))
 
 
 def _cache() -> Path:
@@ -161,7 +162,7 @@ class Linkem:
         self._answer("start")
         self.netns = f"/proc/{self._process.pid}/ns/net"
         self.pid = self._process.pid
-        namespaces.call_in(
+        call_in(
             self.netns,
             lambda: namespaces.set_sysctls(
                 {"ipv6/conf/default/disable_ipv6": 1, "ipv6/conf/all/disable_ipv6": 1}

@@ -1,66 +1,26 @@
-"""Work inside network namespaces without leaving the mount namespace of this process.
-
-`ip netns exec` and Mininet's `mnexec -n` remount /sys, and pinned BPF objects under /sys/fs/bpf
-vanish for what they start. Here a thread joins the network namespace alone (setns(2) concerns one
-thread), does its work and ends; the rest of the process stays where it was.
-"""
+"""Commands, settings and interfaces inside network namespaces (entered as `p4cats.netns` does)."""
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
 import json
-import os
 import socket
 import struct
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 
-T = TypeVar("T")
+from p4cats.netns import call_in
 
 UP_TIMEOUT_S = 10.0
-_CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_SETTERS = {"tx": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
 """ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO of linux/ethtool.h."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class CommandError(Exception):
     """A system command failed; the message is one line with the command and what it said."""
-
-
-def call_in(netns: str, function: Callable[[], T]) -> T:
-    """Call a function in the network namespace at a path (`/proc/PID/ns/net`) and return its result.
-
-    Processes and sockets that the function creates live in that namespace, also after it returned.
-    """
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if _libc.setns(descriptor, _CLONE_NEWNET):
-                    number = ctypes.get_errno()
-                    raise OSError(number, f"cannot enter {netns}: {os.strerror(number)}")
-            finally:
-                os.close(descriptor)
-            results.append(function())
-        except BaseException as error:  # raised again in the caller's thread
-            errors.append(error)
-
-    thread = threading.Thread(target=work, name=f"in {netns}")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 def run(argv: list[str], stdin: str = "") -> None:

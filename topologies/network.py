@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from p4cats.errors import UserError
+from p4cats.netns import call_in
 from p4cats.topologies import cleanup, emulation, namespaces, units
 from p4cats.topologies.addressing import Plan, Port
 from p4cats.topologies.emulation import Carrier, Counters, EmulationError, Impairment, Linkem, Mode
@@ -180,7 +181,7 @@ class Network:
         if self._linkem is not None:
             carriers = [link.carrier for link in self._links.values() if link.carrier is not None]
             up = "".join(f"link set dev {end} up\n" for carrier in carriers for end in carrier.ends)
-            namespaces.call_in(self._linkem.netns, lambda: namespaces.run(["ip", "-batch", "-"], up))
+            call_in(self._linkem.netns, lambda: namespaces.run(["ip", "-batch", "-"], up))
         for number, link in enumerate(self._links.values()):
             if link.carrier is not None and self._linkem is not None:
                 seed = self._seed * 1_000_003 + number

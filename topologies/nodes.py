@@ -22,6 +22,7 @@ from mininet.link import Intf, Link
 from mininet.node import Host, Node, Switch
 from mininet.topo import Topo
 
+from p4cats.netns import call_in
 from p4cats.topologies import namespaces
 from p4cats.topologies.addressing import GATEWAY, HostPlan, Peer, Plan, Port, SwitchPlan
 from p4cats.topologies.cleanup import Run
@@ -56,7 +57,7 @@ class _InNamespace(Node):  # type: ignore[misc]
         self._run = run
         params["inNamespace"] = True
         super().__init__(name, **params)
-        namespaces.call_in(self.netns, lambda: namespaces.set_sysctls(self.sysctls))
+        call_in(self.netns, lambda: namespaces.set_sysctls(self.sysctls))
 
     @classmethod
     def setup(cls) -> None:
@@ -81,7 +82,7 @@ class _InNamespace(Node):  # type: ignore[misc]
     def configure(self, commands: list[str]) -> None:
         """Run lines of `ip -6` in the namespace; CommandError if one fails."""
         text = "".join(f"{line}\n" for line in commands)
-        namespaces.call_in(self.netns, lambda: namespaces.run(["ip", "-6", "-batch", "-"], text))
+        call_in(self.netns, lambda: namespaces.run(["ip", "-6", "-batch", "-"], text))
 
     def terminate(self) -> None:
         """End the shell at once; Mininet would wait for one that is busy."""
@@ -107,7 +108,7 @@ class PlannedHost(_InNamespace, Host):  # type: ignore[misc]
 
     def config(self, **_params: Any) -> dict[str, Any]:
         """Bring the host up; Mininet's own IPv4 address is not used."""
-        namespaces.call_in(
+        call_in(
             self.netns,
             lambda: namespaces.set_offloads(self.plan.interface, tx=False, tso=False, gso=False),
         )
@@ -154,7 +155,7 @@ class PlannedSwitch(_InNamespace, Switch):  # type: ignore[misc]
             for port in ports:
                 namespaces.set_offloads(port, tx=False, tso=False, gso=False, gro=False)
 
-        namespaces.call_in(self.netns, offloads)
+        call_in(self.netns, offloads)
         self.configure(["link set dev lo up", *(f"link set dev {port} up" for port in ports)])
 
     def start(self, _controllers: object) -> None:

@@ -15,8 +15,8 @@ import pytest
 from emulation_helpers import EDGE_CLOUD, needs_root
 
 from p4cats.emulation.deployment import Deployment
+from p4cats.netns import call_in
 from p4cats.replay import wire
-from p4cats.topologies.namespaces import call_in
 from p4cats.topologies.schema import load
 
 pytestmark = [needs_root, pytest.mark.root, pytest.mark.timeout(180)]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from p4cats.switch.netns import in_netns
+from p4cats.netns import call_in
 
 EVERYTHING = Path(__file__).parent.parent / "unit" / "switch" / "everything.p4"
 
@@ -64,7 +64,7 @@ class Host:
     def __init__(self, netns: str, interface: str) -> None:
         self.netns = netns
         self.interface = interface
-        self.socket = in_netns(netns, self._open)
+        self.socket = call_in(netns, self._open)
 
     def _open(self) -> socket.socket:
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -110,7 +110,7 @@ def network(hosts: int) -> Iterator[Network]:
         for name in names:
             ip("netns", "add", name)
             if name != names[0]:
-                in_netns(name, silence)
+                call_in(name, silence)
         for n in range(1, hosts + 1):
             netns = names[n]
             ip("-n", names[0], "link", "add", f"p{n}", "type", "veth", "peer", "name", "eth0", "netns", netns)

@@ -13,7 +13,7 @@ from switch_process import EVERYTHING, Host, Network, ip, network, running_switc
 
 from p4cats.compiler.backends.p4info import p4info
 from p4cats.compiler.driver import compile_file
-from p4cats.switch.netns import in_netns
+from p4cats.netns import call_in
 
 pytestmark = pytest.mark.root
 
@@ -261,7 +261,7 @@ def test_checksums_that_hosts_leave_to_their_interfaces_are_completed() -> None:
             ip("-n", host.netns, "addr", "add", f"10.0.0.{n}/24", "dev", "eth0")
         ip("-n", two.netns, "link", "set", "eth0", "address", mac.hex(":"))
         ip("-n", one.netns, "neigh", "add", "10.0.0.2", "lladdr", mac.hex(":"), "dev", "eth0")
-        sender, receiver = in_netns(one.netns, udp_socket), in_netns(two.netns, udp_socket)
+        sender, receiver = call_in(one.netns, udp_socket), call_in(two.netns, udp_socket)
 
         async def forward(c: Client) -> None:
             route = p4r.TableEntry(table_id=IDS["routes"])

@@ -18,6 +18,7 @@ from topology_helpers import (
     wire,
 )
 
+from p4cats.netns import call_in
 from p4cats.topologies import emulation, namespaces
 from p4cats.topologies.addressing import Plan
 from p4cats.topologies.emulation import EmulationError, Impairment
@@ -263,9 +264,7 @@ def test_checksums_and_segments_left_to_the_network_card_survive_the_emulator():
         topology, emulation="linkem", emulate_all=True, runner=KernelRouters(Plan(topology))
     ) as network:
         for host in ("ha", "hb"):
-            namespaces.call_in(
-                network.netns(host), lambda: namespaces.set_offloads("eth0", tx=True, tso=True, gso=True)
-            )
+            call_in(network.netns(host), lambda: namespaces.set_offloads("eth0", tx=True, tso=True, gso=True))
         assert transfer(network, "ha", "hb", 1 << 20)
         forth, _ = network.link_counters("ha", "a")
         assert forth.received < (1 << 20) / 1448, "no frame was larger than the MTU: nothing was tested"

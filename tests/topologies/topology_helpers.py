@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ruamel.yaml import YAML
 
+from p4cats.netns import call_in
 from p4cats.topologies import namespaces
 from p4cats.topologies.addressing import GATEWAY, Plan
 from p4cats.topologies.network import Network
@@ -56,7 +57,7 @@ def raw_socket(network: Network, switch: str, port: int) -> socket.socket:
         made.settimeout(5)
         return made
 
-    return namespaces.call_in(network.netns(switch), make)
+    return call_in(network.netns(switch), make)
 
 
 def frame(number: int, size: int = 100, vlan: int | None = None) -> bytes:
@@ -94,14 +95,12 @@ def udp(network: Network, host: str, address: str | None = None, port: int = 0) 
         made.settimeout(5)
         return made
 
-    return namespaces.call_in(network.netns(host), make)
+    return call_in(network.netns(host), make)
 
 
 def tcp_listener(network: Network, host: str) -> socket.socket:
     """Return a listening TCP socket in a host."""
-    return namespaces.call_in(
-        network.netns(host), lambda: socket.create_server(("::", 0), family=socket.AF_INET6)
-    )
+    return call_in(network.netns(host), lambda: socket.create_server(("::", 0), family=socket.AF_INET6))
 
 
 def tcp_connect(network: Network, host: str, address: tuple[str, int]) -> socket.socket:
@@ -112,7 +111,7 @@ def tcp_connect(network: Network, host: str, address: tuple[str, int]) -> socket
         made.settimeout(20)
         return made
 
-    made = namespaces.call_in(network.netns(host), make)
+    made = call_in(network.netns(host), make)
     made.connect(address)
     return made
 
@@ -151,7 +150,7 @@ class KernelRouters:
             namespaces.set_sysctls(settings)
             namespaces.run(["ip", "-6", "-batch", "-"], "\n".join(lines) + "\n")
 
-        namespaces.call_in(netns, configure)
+        call_in(netns, configure)
         self.running.add(name)
 
     def stop(self, name: str) -> None:

@@ -1,4 +1,9 @@
-"""Work in another network namespace (setns(2)): by name, by path, or that of a process."""
+"""Work in another network namespace (setns(2)) without leaving the mount namespace.
+
+`ip netns exec` and Mininet's `mnexec -n` remount /sys, and pinned BPF objects under /sys/fs/bpf vanish for
+what they start. Here a thread joins the network namespace alone, does its work and ends; the rest of the
+process stays where it was. Sockets and processes made by the work live in that namespace from then on.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from p4cats.errors import UserError
+from p4cats.errors import EnvironmentLacksError, UserError
 
 _CLONE_NEWNET = 0x40000000
 
@@ -29,12 +34,8 @@ def netns_path(netns: str) -> Path:
     return path
 
 
-def in_netns(netns: str | None, work: Callable[[], T]) -> T:
-    """Run `work` in a namespace and return what it returns; None is the caller's own.
-
-    setns(2) moves a thread, not the process: a short-lived one does the work, so nothing else is moved
-    and there is nothing to move back. Sockets stay in the namespace where they were made.
-    """
+def call_in(netns: str | None, work: Callable[[], T]) -> T:
+    """Call `work` in a namespace (see `netns_path`; None is the caller's own) and return what it returns."""
     if netns is None:
         return work()
     path = netns_path(netns)
@@ -48,7 +49,7 @@ def in_netns(netns: str | None, work: Callable[[], T]) -> T:
         except BaseException as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run, name="netns")
+    thread = threading.Thread(target=run, name=f"in {path}")
     thread.start()
     thread.join()
     if errors:
@@ -61,10 +62,10 @@ def _enter(path: Path) -> None:
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.setns(fd, _CLONE_NEWNET):
-            number = ctypes.get_errno()
-            raise UserError(f"cannot enter network namespace {path}: {os.strerror(number)} (root is needed)")
+            reason = os.strerror(ctypes.get_errno())
+            raise EnvironmentLacksError(f"cannot enter network namespace {path} ({reason}): run as root")
     finally:
         os.close(fd)
 
 
-__all__ = ["in_netns", "netns_path"]
+__all__ = ["call_in", "netns_path"]
