@@ -40,7 +40,7 @@ bench: $(READY) ## measure; writes build/bench.json
 	@$(BIN)/python tests/bench/run.py --json build/bench.json
 
 golden: $(READY) ## write the golden files of the tests anew: review the difference
-	@$(BIN)/pytest -q tests/unit tests/conformance --golden
+	@P4CATS_GOLDEN=write $(BIN)/pytest -q tests/unit tests/conformance
 
 clean: ## remove build/ and .venv/, and what a killed run left behind
 	@test ! -x $(BIN)/p4cats || $(BIN)/p4cats clean

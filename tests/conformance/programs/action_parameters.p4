@@ -1,4 +1,5 @@
 // Table actions with directional parameters bound in the program, beside action data.
+// features: actions with directional parameters in tables
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Actions called directly: in, inout and out parameters, actions that call actions, return.
+// features: direct calls of actions
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Unsigned arithmetic wraps modulo 2^W; |+| and |-| stay at the limits; / and % on bit<W>.
+// features: bit<W> arithmetic; saturating arithmetic
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Casts truncate or extend by the operand's signedness; bool and bit<1> convert into each other.
+// features: casts
 #include <core.p4>
 #include <v1model.p4>
 

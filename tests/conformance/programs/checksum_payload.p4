@@ -1,4 +1,5 @@
 // Checksums with payload cover the bytes that the parser left, odd lengths padded.
+// features: checksums with payload
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // verify_checksum sets checksum_error, update_checksum mends the header after egress.
+// features: verify_checksum and update_checksum
 #include <core.p4>
 #include <v1model.p4>
 

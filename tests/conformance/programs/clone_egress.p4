@@ -1,4 +1,5 @@
 // clone E2E: the copy has the headers as egress left them and starts egress again.
+// features: clone E2E
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // clone I2E: the copy is the packet as it came, with the field list's metadata, from egress on.
+// features: clone I2E
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // && and || do not evaluate their right side in vain; ?: chooses; comparisons of bool.
+// features: conditional expressions and short circuit
 #include <core.p4>
 #include <v1model.p4>
 

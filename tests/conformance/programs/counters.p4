@@ -1,4 +1,5 @@
 // Indirect and direct counters: packets and bytes; an index outside counts nothing.
+// features: counter; direct_counter; STF counter checks
 #include <core.p4>
 #include <v1model.p4>
 

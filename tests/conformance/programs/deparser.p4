@@ -1,4 +1,5 @@
 // A deparser emits in its own order, conditionally, and each header as often as it says.
+// features: conditional and repeated emit
 #include <core.p4>
 #include <v1model.p4>
 

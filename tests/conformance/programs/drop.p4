@@ -1,4 +1,5 @@
 // mark_to_drop in ingress and egress; a later egress_spec undoes the first; port 511 drops.
+// features: mark_to_drop and the drop port
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Enums, serialisable enums, typedefs, newtypes, constants, tuples and errors as values.
+// features: enum and serialisable enum; typedef and type; tuples; error values; constants
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // return leaves the control (or action), exit the whole ingress, from an action too.
+// features: return and exit
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Functions: several returns, inout and out parameters, calls in expressions.
+// features: functions
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // What a hash covers: fields of invalid headers are left out, a varbit counts with its current width.
+// features: hash over invalid headers and varbits
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Hash algorithms over the digits 1 to 9: the check values of the literature; base and max.
+// features: hash: crc16, crc32, csum16, xor16, identity; hash: crc16_custom, crc32_custom
 #include <core.p4>
 #include <v1model.p4>
 

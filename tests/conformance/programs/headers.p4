@@ -1,4 +1,5 @@
 // Validity: setValid, setInvalid, assignment of headers and lists, comparison.
+// features: headers: validity, assignment, comparison
 #include <core.p4>
 #include <v1model.p4>
 

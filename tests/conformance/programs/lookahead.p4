@@ -1,4 +1,5 @@
 // lookahead reads without moving, advance moves without reading.
+// features: lookahead; advance
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // for loops: counting, over a range, with break, continue and return inside a function.
+// features: for loops, break, continue
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // standard_metadata: what ingress and egress see; user metadata begins as zero.
+// features: standard_metadata
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Meters: green until configured; two rates; the clock refills (a command is one second).
+// features: meter
 #include <core.p4>
 #include <v1model.p4>
 

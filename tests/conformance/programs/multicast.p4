@@ -1,4 +1,5 @@
 // mcast_grp: a copy per port and replication id, instance_type 5; the original goes nowhere.
+// features: multicast
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Every multicast copy has headers and metadata of its own.
+// features: multicast
 #include <core.p4>
 #include <v1model.p4>
 

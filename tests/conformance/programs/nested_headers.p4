@@ -1,4 +1,5 @@
 // Structs inside headers; wide and odd-sized fields.
+// features: structs inside headers; fields wider than 64 bits
 #include <core.p4>
 #include <v1model.p4>
 

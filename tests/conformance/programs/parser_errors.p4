@@ -1,4 +1,5 @@
 // verify and short packets: the parse ends, headers so far stay valid, ingress runs.
+// features: parser errors reach ingress
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // random stays within its bounds; log_msg and a true assert change nothing.
+// features: random; log_msg, assert, assume
 #include <core.p4>
 #include <v1model.p4>
 

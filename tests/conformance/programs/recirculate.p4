@@ -1,4 +1,5 @@
 // recirculate: the deparsed packet enters the parser again, instance_type 4.
+// features: recirculate
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Registers keep state between packets; the control plane reads and writes them.
+// features: register
 #include <core.p4>
 #include <v1model.p4>
 

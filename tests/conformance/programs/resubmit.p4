@@ -1,4 +1,5 @@
 // resubmit: the original packet again, kept metadata, instance_type 6, ingress_port zero.
+// features: resubmit
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // select: exact, masked, ranges, several subjects, default; the first match wins.
+// features: select on tuples, masks and ranges
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Shifts by constants and by variables; a count of W or more gives zero (or the sign).
+// features: shifts
 #include <core.p4>
 #include <v1model.p4>
 

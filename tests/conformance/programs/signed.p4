@@ -1,4 +1,5 @@
 // int<W>: two's complement, sign extension, arithmetic shift, signed comparison and saturation.
+// features: int<W> arithmetic; saturating arithmetic
 #include <core.p4>
 #include <v1model.p4>
 

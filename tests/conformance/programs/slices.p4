@@ -1,4 +1,5 @@
 // Bit slices as values and as l-values, also of slices; ++ concatenates.
+// features: slices and concatenation
 #include <core.p4>
 #include <v1model.p4>
 

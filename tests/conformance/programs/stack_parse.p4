@@ -1,4 +1,5 @@
 // A stack filled in a loop by next; last; StackOutOfBounds where it is full.
+// features: header stacks: next, last, lastIndex
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // push_front and pop_front move elements; new ones are invalid; run-time index.
+// features: header stacks: push_front, pop_front; header stacks: run-time index
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Structs: nested assignment copies, lists are evaluated before they are stored, comparison.
+// features: structs: assignment, lists, comparison
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Two instances of a control have tables of their own; exit ends the caller too.
+// features: sub-controls
 #include <core.p4>
 #include <v1model.p4>
 

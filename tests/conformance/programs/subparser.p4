@@ -1,4 +1,5 @@
 // A parser that calls another; its reject is the caller's.
+// features: sub-parsers
 #include <core.p4>
 #include <v1model.p4>
 

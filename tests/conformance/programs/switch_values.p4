@@ -1,4 +1,5 @@
 // switch on a value: labels that share a body, default, no match.
+// features: switch on values
 #include <core.p4>
 #include <v1model.p4>
 

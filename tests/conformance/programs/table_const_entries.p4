@@ -1,4 +1,5 @@
 // Entries in the program: range, optional, ternary; the first that matches wins.
+// features: const entries; range and optional keys
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Exact keys: several fields, a header's validity, hit and miss, setdefault over the program's default.
+// features: exact keys
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Keys may be expressions; they are evaluated before the action changes what they read.
+// features: keys that are expressions
 #include <core.p4>
 #include <v1model.p4>
 

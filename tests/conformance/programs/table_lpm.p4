@@ -1,4 +1,5 @@
 // lpm: the longest prefix wins, whatever the order of insertion; with an exact key beside it.
+// features: lpm keys
 #include <core.p4>
 #include <v1model.p4>
 

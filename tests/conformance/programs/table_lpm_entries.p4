@@ -1,4 +1,5 @@
 // const entries of an lpm table rank by prefix, not by order; masks are prefixes.
+// features: lpm keys; const entries
 #include <core.p4>
 #include <v1model.p4>
 

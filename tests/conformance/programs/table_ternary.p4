@@ -1,4 +1,5 @@
 // ternary: larger priority wins; * digits; an lpm key beside ternary ones does not rank.
+// features: ternary keys
 #include <core.p4>
 #include <v1model.p4>
 

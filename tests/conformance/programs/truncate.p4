@@ -1,4 +1,5 @@
 // truncate cuts what follows the parsed headers.
+// features: truncate
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // Header unions: one member valid at a time; isValid of the union; emit emits the valid one.
+// features: header unions
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // A stack of header unions, parsed by next; another member set valid invalidates the first.
+// features: stacks of header unions
 #include <core.p4>
 #include <v1model.p4>
 

@@ -1,4 +1,5 @@
 // A varbit field: its size from the header before it; HeaderTooShort where it is too large.
+// features: varbit
 #include <core.p4>
 #include <v1model.p4>
 
