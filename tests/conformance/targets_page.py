@@ -171,9 +171,9 @@ INTRODUCTION = """\
 For those who bring a P4 program. `model` is the reference switch in Python, `bmv2` is p4c with
 simple_switch_grpc, `xdp` compiles to eBPF.
 
-"yes" in the column `model` means that the named conformance program, with its packet test, holds there; a test
-of this repository sees to that. The column `bmv2` is what its documents and sources say: bmv2 is in no package
-registry and our tests do not run it. What a target lacks it refuses when the program is compiled.
+"yes" in the column `model` means that the named conformance program, with its packet test, holds there; a
+test of this repository sees to that. The column `bmv2` is what its documents and sources say: bmv2 is in no
+package registry and our tests do not run it. What a target lacks it refuses when the program is compiled.
 
 ## bmv2 by hand
 
