@@ -39,6 +39,14 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "bpf_program__insn_cnt": (c_size_t, P),
     "bpf_program__attach_iter": (P, P, P),
     "bpf_link__fd": (c_int, P),
+    "bpf_program__attach_xdp": (P, P, c_int),
+    "bpf_link__update_program": (c_int, P, P),
+    "bpf_link_create": (c_int, c_int, c_int, c_int, P),
+    "bpf_link_update": (c_int, c_int, c_int, P),
+    "perf_buffer__new": (P, c_int, c_size_t, P, P, P, P),
+    "perf_buffer__consume": (c_int, P),
+    "perf_buffer__epoll_fd": (c_int, P),
+    "perf_buffer__free": (None, P),
     "bpf_link__destroy": (c_int, P),
     "bpf_iter_create": (c_int, c_int),
     "bpf_map_lookup_elem": (c_int, c_int, P, P),
@@ -110,6 +118,25 @@ class TestRunOpts(ct.Structure):
         ("cpu", c_uint32),
         ("batch_size", c_uint32),
     ]
+
+
+class LinkCreateOpts(ct.Structure):
+    """struct bpf_link_create_opts, as far as flags."""
+
+    _fields_ = [
+        ("sz", c_size_t),
+        ("flags", c_uint32),
+        ("iter_info", P),
+        ("iter_info_len", c_uint32),
+        ("target_btf_id", c_uint32),
+        ("rest", c_uint64 * 4),
+    ]
+
+
+SAMPLE = ct.CFUNCTYPE(None, P, c_int, P, c_uint32)
+"""perf_buffer_sample_fn."""
+LOST = ct.CFUNCTYPE(None, P, c_int, c_uint64)
+"""perf_buffer_lost_fn."""
 
 
 class MapInfo(ct.Structure):

@@ -15,7 +15,7 @@ the verifier is a VerifierError. libbpf's own log is captured, not printed.
 import ctypes as ct
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,11 +33,13 @@ __all__ = [
     "Link",
     "Map",
     "Object",
+    "PerfBuffer",
     "Program",
     "ProgramInfo",
     "TcHook",
     "TestRun",
     "XdpHook",
+    "XdpLink",
     "probe_bpf",
     "version",
 ]
@@ -310,6 +312,65 @@ class XdpHook:
         error = _capi.lib().bpf_xdp_detach(self.ifindex, self._flags, None)
         if error not in (0, -errno.ENODEV):
             raise LibbpfError(f"detach XDP from interface {self.ifindex}", -error)
+
+
+class XdpLink:
+    """A program on an interface's XDP hook until `close`, or until this process ends (since kernel 5.9).
+
+    The interface is that of the calling thread's network namespace.
+    """
+
+    def __init__(self, ifindex: int, program: Program, mode: str = "auto") -> None:
+        opts = _capi.LinkCreateOpts(sz=ct.sizeof(_capi.LinkCreateOpts), flags=XdpHook.MODES[mode])
+        self.fd: int = _capi.lib().bpf_link_create(program.fd, ifindex, 37, ct.byref(opts))  # BPF_XDP
+        if self.fd < 0:
+            raise LibbpfError(f"attach {program.name} as XDP to interface {ifindex} ({mode})", -self.fd)
+        self.mode = mode
+
+    def update(self, program: Program) -> None:
+        """Replace the program in one step."""
+        if error := _capi.lib().bpf_link_update(self.fd, program.fd, None):
+            raise LibbpfError(f"replace the XDP program by {program.name}", -error)
+
+    def close(self) -> None:
+        """Detach."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class PerfBuffer:
+    """Records of bpf_perf_event_output, of all CPUs, given to `receive` by `consume`."""
+
+    def __init__(self, events: Map, receive: Callable[[bytes], None], pages: int = 64) -> None:
+        self.lost = 0
+        self._receive = receive
+        self._callbacks = (_capi.SAMPLE(self._sample), _capi.LOST(self._missed))
+        pointer = _capi.lib().perf_buffer__new(events.fd, pages, *self._callbacks, None, None)
+        if not pointer:
+            raise LibbpfError(f"perf buffer of map {events.name}", ct.get_errno())
+        self._pointer: int = pointer
+
+    def _sample(self, _context: int, _cpu: int, data: int, size: int) -> None:
+        self._receive(ct.string_at(data, size))
+
+    def _missed(self, _context: int, _cpu: int, count: int) -> None:
+        self.lost += count
+
+    @property
+    def fileno(self) -> int:
+        """A descriptor that is readable when there are records."""
+        return int(_capi.lib().perf_buffer__epoll_fd(self._pointer))
+
+    def consume(self) -> None:
+        """Give out what has come."""
+        _capi.lib().perf_buffer__consume(self._pointer)
+
+    def close(self) -> None:
+        """Free the buffers."""
+        if self._pointer:
+            _capi.lib().perf_buffer__free(self._pointer)
+            self._pointer = 0
 
 
 _PROGRAM_TYPES = {"tc": 3, "tracepoint": 5, "XDP": 6}  # BPF_PROG_TYPE_*

@@ -95,7 +95,7 @@ def _scratch(module: Module) -> list[str]:
 
 _COMMON = r"""struct scratch scratch[CPUS];
 struct { u32 ifindex, port; } inports[1024];
-struct { u64 ingress, egress, failed, no_room, loop_limit, pad[3]; } drops[CPUS];
+struct { u64 ingress, egress, failed, no_room, loop_limit, asserted, pad[2]; } drops[CPUS];
 u64 start_ns;
 u32 zero;	/* is 0, but the verifier must not know */
 const volatile u32 cpu_port = 510;
@@ -139,21 +139,25 @@ INLINE u32 packet_end(struct xdp_md *ctx) { return bpf_xdp_get_buff_len(ctx); }
 INLINE u32 packet_bytes(struct xdp_md *ctx, u32 base) { return packet_end(ctx) - base; }
 
 /* Tell user space: an event, `size` octets of the scratch area from its begin, and the whole packet. */
-static __attribute__((noinline)) int send_event(struct xdp_md *ctx, struct scratch *s, u32 kind, u32 number,
-						u32 list, u32 size)
+static __attribute__((noinline)) int send_octets(struct xdp_md *ctx, struct scratch *s, u32 kind, u32 size)
 {
 	u64 all = packet_end(ctx);
 	if (!s || !ctx || size < sizeof(struct p4_event) || size > sizeof(struct scratch))
 		return 0;
 	s->ev.kind = kind;
-	s->ev.number = number;
-	s->ev.extra = list;
 	s->ev.pad = all;
 	s->ev.base = s->base;
 	s->ev.pos = s->pos;
 	s->ev.length = s->length;
 	s->ev.now_ns = s->now;
 	return bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU | (all & 0xfffff) << 32, s, size);
+}
+
+INLINE void send_event(struct xdp_md *ctx, struct scratch *s, u32 kind, u32 number, u32 list, u32 size)
+{
+	s->ev.number = number;
+	s->ev.extra = list;
+	send_octets(ctx, s, kind, size);
 }
 
 INLINE u32 slot_of(u32 *found) { return found ? *found : 0; }

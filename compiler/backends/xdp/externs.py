@@ -264,7 +264,8 @@ class ExternEmitter(HashEmitter):
         code = self.module.message(str(s.span), f"{s.name} failed")
         self.line(f"if (!{self.value(s.arguments[0].value)}) {{")
         self.line(f"\ttell(ctx, s, {code}, 0);")
-        self.line("\tgoto failed;")
+        self.line("\tdrops[cpu].asserted++;")
+        self.line("\treturn XDP_DROP;")
         self.line("}")
 
     def _x_assume(self, s: nodes.ExternCall) -> None:

@@ -172,6 +172,8 @@ def table_layout(table: nodes.Table, cname: str) -> TableLayout:
         if key.match_kind not in MATCH_KINDS:
             raise unsupported(key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}")
         check_width(key.expression.type, key.span)
+        if key.match_kind == "range" and width_of(key.expression.type) > 64:
+            raise unsupported(key.span, f"a range over {key.expression.type}", "ranges may have 64 bits")
         if key.match_kind != "selector":
             kinds.append(key.match_kind)
     keys = [k for k in table.keys if k.match_kind != "selector"]

@@ -134,8 +134,8 @@ def _after_ingress(module: Module) -> list[str]:
     if "clone_ingress" in module.features:
         lines += [
             "\tif (s->clone_ingress) {",
-            "\t\tsend_event(ctx, s, EVENT_CLONE_INGRESS, s->clone_ingress_session, s->clone_ingress_list, IMAGE_BYTES);",
             "\t\ts->clone_ingress = 0;",
+            "\t\tsend_event(ctx, s, EVENT_CLONE_INGRESS, s->clone_ingress_session, s->clone_ingress_list, IMAGE_BYTES);",
             "\t}",
         ]
     if "digest" in module.features:
@@ -194,10 +194,13 @@ def _egress_length(module: Module, emitter: ParserEmitter, hdr: AnyPlace) -> lis
 def _after_egress(module: Module) -> list[str]:
     lines = []
     if "clone_egress" in module.features:
+        again = "recirculate" in module.features
         lines += [
             "\tif (s->clone_egress) {",
-            "\t\tsend_event(ctx, s, EVENT_CLONE_EGRESS, s->clone_egress_session, s->clone_egress_list, IMAGE_BYTES);",
+            *(["\t\tu32 again = s->recirculate;", "\t\ts->recirculate = 0;"] if again else []),
             "\t\ts->clone_egress = 0;",
+            "\t\tsend_event(ctx, s, EVENT_CLONE_EGRESS, s->clone_egress_session, s->clone_egress_list, IMAGE_BYTES);",
+            *(["\t\ts->recirculate = again;"] if again else []),
             "\t}",
         ]
     if module.drops_in_egress:

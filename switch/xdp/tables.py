@@ -1,0 +1,343 @@
+"""Tables from the control plane's side: slots, and what finds them (see compiler/backends/xdp/tables.py).
+
+A slot that packets may use is never changed: an update fills a free one, then exchanges the number that
+leads to it. A slot that was given up is left alone for as long as any packet could take.
+"""
+
+from __future__ import annotations
+
+import bisect
+import struct
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from p4cats.compiler.backends.xdp import KeyField, TableLayout
+from p4cats.ebpf.libbpf import Map
+from p4cats.switch.dataplane import CounterData, Exact, Key, Lpm, Match, Optional, Range, Ternary
+from p4cats.switch.xdp.loader import Loaded
+
+GROUP = 0xFFFFFFFE
+NO_ACTION = 0xFFFFFFFF
+_IDLE_SLOT = 1
+"""The slot of empty groups: no action."""
+_QUARANTINE_S = 0.002
+"""Far more than the kernel lets a packet run in one go."""
+_U32 = struct.Struct("=I")
+_STRUCTS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+@dataclass(slots=True)
+class Row:
+    """An entry as it was written."""
+
+    key: Key
+    priority: int
+    slot: int
+    order: int
+    idle_timeout: int = 0
+    reported: bool = False
+    packets: int = 0
+    bytes: int = 0
+    """To be added to what the cells say: they stand at anything when a slot is taken."""
+
+
+class XdpTable:
+    """Entries of one table."""
+
+    def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
+        self.layout = layout
+        memory, c = loaded.memory, layout.cname
+        self._cpus = loaded.cpus
+        self._size = layout.entry_bytes
+        self._slots = memory.view(f"t_{c}", layout.slots * self._size, "B")
+        self._default = memory.view(f"d_{c}", 1)
+        self._cells = memory.view(f"c_{c}", 2 * layout.slots * loaded.cpus, "Q") if layout.counter else None
+        self.meters = memory.view(f"m_{c}", 7 * layout.slots, "Q") if layout.meter else None
+        self.last_hit = memory.view(f"last_{c}", layout.slots, "Q") if layout.timeout else None
+        self.actions = {a.name: n for n, a in reversed(list(enumerate(layout.actions)))}
+        self.rows: dict[tuple[Key, int], Row] = {}
+        self.default = Row((), 0, 0, 0)
+        self._free: deque[tuple[int, float]] = deque((n, 0.0) for n in range(2, layout.slots))
+        self._order = 0
+        self._prioritised = layout.kind == "scan"
+        self._finder = _finder(layout, loaded)
+        self._write(_IDLE_SLOT, NO_ACTION, ())
+
+    # -- slots --------------------------------------------------------------------------------
+
+    def take(self) -> int:
+        """A slot that no packet uses any more."""
+        slot, freed = self._free.popleft()
+        wait = freed + _QUARANTINE_S - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        return slot
+
+    def free(self, slot: int) -> None:
+        """Give a slot back."""
+        if slot > _IDLE_SLOT:
+            self._free.append((slot, time.monotonic()))
+
+    def filled(self, action: str, data: Sequence[int]) -> int:
+        """A slot with an action and its data."""
+        slot = self.take()
+        self._write(slot, self.actions[action], data)
+        return slot
+
+    def grouped(self, group: int) -> int:
+        """A slot that points to a group."""
+        slot = self.take()
+        self._write(slot, GROUP, (), group)
+        return slot
+
+    def _write(self, slot: int, action: int, data: Sequence[int], group: int = 0) -> None:
+        content = bytearray(self._size)
+        struct.pack_into("=II", content, 0, action, group)
+        if data:
+            for part, value in zip(self.layout.actions[action].parameters, data, strict=True):
+                bits = value & ((1 << part.width) - 1)
+                if part.signed and bits >> (part.width - 1):
+                    bits -= 1 << part.width
+                bits &= (1 << 8 * part.size) - 1
+                content[8 + part.offset : 8 + part.offset + part.size] = bits.to_bytes(part.size, "little")
+        self._slots[slot * self._size : (slot + 1) * self._size] = content
+
+    # -- entries ------------------------------------------------------------------------------
+
+    def name(self, key: Key, priority: int) -> tuple[Key, int]:
+        """How an entry is known here."""
+        return key, priority if self._prioritised else 0
+
+    def row(self, key: Key | None, priority: int) -> Row:
+        """An entry; None is the default."""
+        return self.default if key is None else self.rows[self.name(key, priority)]
+
+    def insert(self, key: Key, priority: int, slot: int) -> Row:
+        """Add an entry."""
+        name = self.name(key, priority)
+        if name in self.rows:
+            raise KeyError(f"{self.layout.name}: entry is there already")
+        self._order += 1
+        row = Row(key, name[1], slot, self._order)
+        self.rows[name] = row
+        self._fresh(row)
+        self._finder.set(row)
+        return row
+
+    def exchange(self, row: Row, slot: int, key: bool = True) -> None:
+        """Let an entry (or, without key, the default) have another slot; its counter and meter stay."""
+        old = row.slot
+        counted = self.counter(row)
+        row.slot = slot
+        if self.meters is not None:
+            self.meters[7 * slot : 7 * slot + 7] = self.meters[7 * old : 7 * old + 7]
+        base = self._cell(slot)
+        if key:
+            self._finder.set(row)
+        else:
+            self._default[0] = slot
+        late = self._cell(old)
+        row.packets = counted.packets + late[0] - base[0] - self._told[0]
+        row.bytes = counted.bytes + late[1] - base[1] - self._told[1]
+        self.free(old)
+
+    _told = (0, 0)
+
+    def delete(self, key: Key, priority: int) -> None:
+        """Remove an entry."""
+        row = self.rows.pop(self.name(key, priority))
+        self._finder.remove(row)
+        self.free(row.slot)
+
+    def set_default(self, slot: int) -> None:
+        """Set the default action."""
+        if self.default.slot:
+            self.exchange(self.default, slot, key=False)
+        else:
+            self.default.slot = slot
+            self._default[0] = slot
+
+    # -- counters -----------------------------------------------------------------------------
+
+    def _fresh(self, row: Row) -> None:
+        packets, octets = self._cell(row.slot)
+        row.packets, row.bytes = -packets, -octets
+        if self.meters is not None:
+            self.meters[7 * row.slot : 7 * row.slot + 7] = memoryview(bytes(56)).cast("Q")
+
+    def _cell(self, slot: int) -> tuple[int, int]:
+        if self._cells is None:
+            return 0, 0
+        at = [2 * (cpu * self.layout.slots + slot) for cpu in range(self._cpus)]
+        return sum(self._cells[a] for a in at), sum(self._cells[a + 1] for a in at)
+
+    def counter(self, row: Row) -> CounterData:
+        """The direct counter of an entry."""
+        packets, octets = self._cell(row.slot)
+        self._told = (packets, octets)
+        return CounterData(row.packets + packets, row.bytes + octets)
+
+    def set_counter(self, row: Row, data: CounterData) -> None:
+        """Set it."""
+        packets, octets = self._cell(row.slot)
+        row.packets, row.bytes = data.packets - packets, data.bytes - octets
+
+
+# -- what finds a slot ------------------------------------------------------------------------
+
+
+class _Nothing:
+    """A table without key."""
+
+    def set(self, row: Row) -> None:
+        """Entries are not possible."""
+
+    def remove(self, row: Row) -> None:
+        """Nothing to do."""
+
+
+class _Index:
+    """An array of slot numbers by the key's bits."""
+
+    def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
+        self._keys = layout.keys
+        self._slots = loaded.memory.view(f"ix_{layout.cname}", 1 << layout.key_bits)
+
+    def _number(self, row: Row) -> int:
+        return sum(_value(m) << k.offset for m, k in zip(row.key, self._keys, strict=True))
+
+    def set(self, row: Row) -> None:
+        """Enter the slot."""
+        self._slots[self._number(row)] = row.slot
+
+    def remove(self, row: Row) -> None:
+        """Enter 0."""
+        self._slots[self._number(row)] = 0
+
+
+class _Hash:
+    """A BPF hash map."""
+
+    def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
+        self._layout = layout
+        self._map: Map = loaded.object.maps[f"map_{layout.cname}"]
+
+    def _octets(self, row: Row) -> bytes:
+        key = bytearray(self._layout.key_bytes)
+        for match, field in zip(row.key, self._layout.keys, strict=True):
+            key[field.offset : field.offset + field.size] = _value(match).to_bytes(field.size, "little")
+        return bytes(key)
+
+    def set(self, row: Row) -> None:
+        """Enter the slot."""
+        self._map.update(self._octets(row), _U32.pack(row.slot))
+
+    def remove(self, row: Row) -> None:
+        """Remove the key."""
+        self._map.delete(self._octets(row))
+
+
+class _Trie(_Hash):
+    """A longest-prefix trie: exact fields, then the lpm field, in network order."""
+
+    def _octets(self, row: Row) -> bytes:
+        layout = self._layout
+        key = bytearray(layout.key_bytes)
+        bits = 8 * (layout.key_bytes - 4)
+        for match, field in zip(row.key, layout.keys, strict=True):
+            value = _value(match)
+            if isinstance(match, Lpm):
+                value <<= 8 * field.size - field.width
+                bits -= 8 * field.size - match.prefix_len
+            key[field.offset : field.offset + field.size] = value.to_bytes(field.size, "big")
+        key[0:4] = _U32.pack(bits)
+        return bytes(key)
+
+
+class _Scan:
+    """Entries in order of priority, in two copies: packets read one while the other is written."""
+
+    def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
+        c = layout.cname
+        self._keys, self._words, self._size = layout.keys, layout.key_bytes // 8, layout.size
+        self._octets = 16 * self._words + 8
+        self._all = loaded.memory.view(f"sc_{c}", 2 * layout.size * self._octets, "B")
+        self._counts = loaded.memory.view(f"n_{c}", 2)
+        self._generation = loaded.memory.view(f"gen_{c}", 1)
+        self._rows: list[tuple[int, int, bytes]] = []
+
+    def set(self, row: Row) -> None:
+        """Enter the entry where its priority puts it."""
+        self._drop(row)
+        item = (-row.priority, row.order, self._packed(row))
+        bisect.insort(self._rows, item)
+        self._publish()
+
+    def remove(self, row: Row) -> None:
+        """Take the entry out."""
+        self._drop(row)
+        self._publish()
+
+    def _drop(self, row: Row) -> None:
+        at = bisect.bisect_left(self._rows, (-row.priority, row.order, b""))
+        if at < len(self._rows) and self._rows[at][:2] == (-row.priority, row.order):
+            del self._rows[at]
+
+    def _packed(self, row: Row) -> bytes:
+        values, masks = bytearray(8 * self._words), bytearray(8 * self._words)
+        for match, field in zip(row.key, self._keys, strict=True):
+            low, high = (match.low, match.high) if isinstance(match, Range) else _masked(match, field)
+            values[field.offset : field.offset + field.size] = low.to_bytes(field.size, "little")
+            masks[field.offset : field.offset + field.size] = high.to_bytes(field.size, "little")
+        return bytes(values) + bytes(masks) + struct.pack("=II", row.slot, 0)
+
+    def _publish(self) -> None:
+        other = 1 - self._generation[0]
+        content = b"".join(packed for _, _, packed in self._rows)
+        begin = other * self._size * self._octets
+        self._all[begin : begin + len(content)] = content
+        self._counts[other] = len(self._rows)
+        self._generation[0] = other
+
+
+def _finder(layout: TableLayout, loaded: Loaded) -> _Nothing | _Index | _Hash | _Scan:
+    match layout.kind:
+        case "index":
+            return _Index(layout, loaded)
+        case "hash":
+            return _Hash(layout, loaded)
+        case "lpm":
+            return _Trie(layout, loaded)
+        case "scan":
+            return _Scan(layout, loaded)
+        case _:
+            return _Nothing()
+
+
+def _value(match: Match) -> int:
+    assert isinstance(match, Exact | Lpm)
+    return match.value
+
+
+def _masked(match: Match, field: KeyField) -> tuple[int, int]:
+    """Value and mask of a match."""
+    full = (1 << field.width) - 1
+    match match:
+        case Exact(value=value):
+            return value, full
+        case Lpm(value=value, prefix_len=length):
+            return value, full ^ (full >> length)
+        case Ternary(value=value, mask=mask):
+            return value & mask, mask
+        case Optional(value=None):
+            return 0, 0
+        case Optional(value=value):
+            assert value is not None
+            return value, full
+        case _:
+            raise AssertionError(f"{match} in a field of values")
+
+
+__all__ = ["Row", "XdpTable"]
