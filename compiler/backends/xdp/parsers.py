@@ -218,8 +218,9 @@ class ParserEmitter(TableEmitter):
                 self.line(f"{header.at} = pos;")
             self.line(f"pos = AT(pos + {size});")
         self.line(f"{header.valid} = 1;")
-        if isinstance(e, nodes.StackNext):
-            stack = self.place(e.base)
+        where = e.base if isinstance(e, nodes.FieldRef) else e  # a member of a union, or the element itself
+        if isinstance(where, nodes.StackNext):
+            stack = self.place(where.base)
             assert isinstance(stack, StackPlace)
             self.line(f"{stack.next}++;")
 
