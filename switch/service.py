@@ -30,6 +30,11 @@ logger = logging.getLogger("p4cats.switch")
 
 API_VERSION = "1.4.1"
 
+TIME_METADATA = "p4cats-time-us"
+"""Trailing metadata of GetForwardingPipelineConfig: the time as packets see it now, where the data plane
+tells (`time_us`). What registers hold can be a time, and means nothing to a reader (`p4cats trace`) without
+the clock it belongs to; P4Runtime has no place for it."""
+
 _SLICE_S = 0.002
 """How long a request works before packets get the loop again."""
 _SLICE_UPDATES = 32
@@ -246,7 +251,7 @@ class P4RuntimeService:
                 response_serializer=p4r.SetForwardingPipelineConfigResponse.SerializeToString,
             ),
             "GetForwardingPipelineConfig": unary(
-                _unary(self.get_pipeline),
+                self._get_pipeline_rpc,
                 request_deserializer=p4r.GetForwardingPipelineConfigRequest.FromString,
                 response_serializer=p4r.GetForwardingPipelineConfigResponse.SerializeToString,
             ),
@@ -270,6 +275,15 @@ class P4RuntimeService:
             ),
         }
         return grpc.method_handlers_generic_handler("p4.v1.P4Runtime", methods)
+
+    async def _get_pipeline_rpc(
+        self, request: p4r.GetForwardingPipelineConfigRequest, context: Context
+    ) -> p4r.GetForwardingPipelineConfigResponse:
+        pipeline = self.pipelines.forwarding
+        time_us = getattr(pipeline.dataplane, "time_us", None) if pipeline is not None else None
+        if time_us is not None:
+            context.set_trailing_metadata(((TIME_METADATA, str(time_us())),))
+        return await _unary(self.get_pipeline)(request, context)
 
     async def _read_rpc(self, request: p4r.ReadRequest, context: Context) -> AsyncIterator[bytes]:
         try:
@@ -325,4 +339,4 @@ def _chunks(framed: Sequence[bytes]) -> list[bytes]:
     return chunks
 
 
-__all__ = ["API_VERSION", "LoopClock", "P4RuntimeService"]
+__all__ = ["API_VERSION", "TIME_METADATA", "LoopClock", "P4RuntimeService"]
