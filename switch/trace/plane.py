@@ -14,7 +14,7 @@ from p4cats.switch.model.dataplane import ModelDataPlane
 from p4cats.switch.model.pipeline import RECIRCULATED
 from p4cats.switch.model.program import Engine
 from p4cats.switch.model.support import AssertionFailed, Packet
-from p4cats.switch.trace.tracer import Tracer
+from p4cats.switch.trace.tracer import PacketTrace, Tracer
 
 CPU_PORT = 510
 
@@ -28,6 +28,7 @@ class TraceClock:
         self.now_ns = 0
 
     def __call__(self) -> int:
+        """The time now."""
         return self.now_ns
 
 
@@ -112,6 +113,13 @@ class TracePlane(ModelDataPlane):
         self.tracer.engine = engine
         return engine
 
+    def trace(self, port: int, packet: bytes) -> PacketTrace:
+        """Let a packet come in by a port; everything that comes of it."""
+        self.process(port, packet)
+        if not self.tracer.outcome:
+            self.tracer.note("nothing", "nothing left the switch")
+        return self.tracer.take(port, packet)
+
     def prepare_registers(self, engine: Engine) -> None:
         """Called by the engine before it runs generated code for the first time."""
         if self._cells is None:
@@ -141,7 +149,11 @@ class TracePlane(ModelDataPlane):
             self.tracer.enter(
                 kind, name, packet, **({"port": packet.sm.egress_port} if kind == "egress" else {})
             )
-            return function(*arguments)
+            result = function(*arguments)
+            if kind == "deparser" and packet.payload:
+                size = len(packet.payload)
+                self.tracer.note("payload", f"then {size} bytes of payload", length=size)
+            return result
 
         return call
 

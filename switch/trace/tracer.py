@@ -46,6 +46,26 @@ class Step:
         return found | self.data
 
 
+@dataclass(slots=True)
+class PacketTrace:
+    """The way of one packet, with what it has set off (copies, resubmits)."""
+
+    port: int
+    packet: bytes
+    steps: list[Step]
+    outcome: list[Data]
+
+    def as_json(self) -> Data:
+        """The trace for JSON."""
+        return {
+            "port": self.port,
+            "packet": self.packet.hex(),
+            "length": len(self.packet),
+            "outcome": self.outcome,
+            "steps": [step.as_json() for step in self.steps],
+        }
+
+
 def position(span: Span) -> str:
     """FILE:LINE."""
     if not span.source.text:
@@ -75,6 +95,14 @@ class Tracer:
         """What the program calls headers and metadata, in its ingress control."""
         names = [p.name for p in self.program.ingress.parameters]
         return (names[0], names[1], names[2]) if len(names) == 3 else ("hdr", "meta", "standard_metadata")
+
+    def take(self, port: int, packet: bytes) -> PacketTrace:
+        """What has come since the last call."""
+        found = PacketTrace(port, packet, self.steps, self.outcome)
+        self.steps, self.outcome = [], []
+        self._dropped_at.clear()
+        self._packet = None
+        return found
 
     # -- from the pipeline --------------------------------------------------------------------
 
@@ -384,4 +412,4 @@ def _arrow(old: Any, new: Any) -> str:
     return "outside the array" if new is None else f"{old} → {new}"
 
 
-__all__ = ["Step", "Tracer", "position"]
+__all__ = ["PacketTrace", "Step", "Tracer", "position"]

@@ -60,7 +60,7 @@ class Shower:
         return names[value] if 0 <= int(value) < len(names) else str(value)
 
     def match(self, match: Match, type_: Type, name: str) -> str:
-        """A match field of an entry, as entries are written: value, value/length, value &&& mask, low..high."""
+        """A match field as entries are written: value, value/length, value &&& mask, low..high."""
         match match:
             case Exact(value=value):
                 return self.text(value, type_, name)

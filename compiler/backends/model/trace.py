@@ -1,4 +1,4 @@
-"""The tracing variant of a generated module: the same statements, each followed by a call that tells its effect.
+"""The tracing variant of a generated module: each statement is followed by a call that tells its effect.
 
 Nothing of the plain module changes; speed does not matter here. What a call refers to is its Site: the
 statement, its place in the program and the blocks around it, all known when the text is written. So the
