@@ -371,6 +371,63 @@ def shell(
 
 
 @app.command()
+def trace(
+    switch_name: Annotated[str, typer.Argument(metavar="SWITCH", help="Its name, or ADDR:PORT.")] = "",
+    packet: Annotated[
+        str | None, typer.Option(metavar="HEX|FILE.pcap", help="The frame in hexadecimal, or a capture file.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="Port that it comes in by; with --live, only this port.")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Trace frames that arrive at the switch.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many packets.")] = None,
+    filter_text: Annotated[
+        str | None, typer.Option("--filter", metavar="TEXT", help="Only these: 'udp and dst port 8080'.")
+    ] = None,
+    network: Network = None,
+    device_id: Annotated[int, typer.Option(min=1, help="P4Runtime device id, with ADDR:PORT.")] = 1,
+    program: Annotated[
+        Path | None, typer.Option(metavar="PROG.p4", help="The program, where the switch does not tell it.")
+    ] = None,
+    include: Includes = None,
+    stf_file: Annotated[
+        Path | None, typer.Option("--stf", metavar="TEST.stf", help="Without a switch: a test's packets.")
+    ] = None,
+    cpu_port: Annotated[int | None, typer.Option(min=1, max=510, help="The switch's CPU port.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (with --live one line each).")] = False,
+) -> None:
+    """The way of a packet through a switch's program: what matched, what changed, where it went and why.
+
+    Nothing in the switch changes: its program and entries are read, and a copy runs the packet.
+
+    Example: p4cats trace edge1 --packet frame.pcap --port 1
+    """
+    from p4cats.emulation.console import locate
+    from p4cats.switch.trace import TraceOptions, run_trace
+
+    address = ""
+    if switch_name:
+        address, found = locate(switch_name, network)
+        device_id = found if found is not None else device_id
+    options = TraceOptions(
+        name=switch_name or str(stf_file),
+        address=address,
+        device_id=device_id,
+        packet=packet,
+        port=port,
+        live=live,
+        count=count,
+        filter=filter_text,
+        program=program,
+        include_dirs=tuple(include or ()),
+        stf=stf_file,
+        cpu_port=cpu_port,
+        as_json=as_json,
+    )
+    raise typer.Exit(run_trace(options, typer.echo))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What this machine has and lacks, what works without it, and the command that adds it.
 
