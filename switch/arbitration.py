@@ -63,6 +63,7 @@ class Arbitration:
         elif name != controller.role:
             raise precondition(f"the role cannot change on a stream, from {controller.role!r} to {name!r}")
         config = RoleConfig(message.role)
+        config.check_beside(name, {r.name: r.config for r in self._roles.values() if r.primary is not None})
         role = self._roles.get(name) or _Role(name)
         election_id = _number(message.election_id) if message.HasField("election_id") else None
         if election_id is not None and any(

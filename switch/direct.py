@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from finsy.proto import p4r
 
@@ -43,9 +43,11 @@ class DirectResources:
         no_counters(entry, what)
         table.write_meter(entry)
 
-    def read_counter(self, request: p4r.DirectCounterEntry) -> Iterator[p4r.Entity]:
+    def read_counter(
+        self, request: p4r.DirectCounterEntry, allowed: Callable[[int], bool]
+    ) -> Iterator[p4r.Entity]:
         """Counters of one entry, of a table, or (table id 0) of all tables."""
-        for table, record, default in self._records(request.table_entry, "counter"):
+        for table, record, default in self._records(request.table_entry, "counter", allowed):
             data = self._dataplane.read_direct_counter(
                 table.name, None if default else record.key, record.priority
             )
@@ -55,23 +57,27 @@ class DirectResources:
             reply.direct_counter_entry.data.byte_count = data.bytes
             yield reply
 
-    def read_meter(self, request: p4r.DirectMeterEntry) -> Iterator[p4r.Entity]:
+    def read_meter(
+        self, request: p4r.DirectMeterEntry, allowed: Callable[[int], bool]
+    ) -> Iterator[p4r.Entity]:
         """Meters of one entry, of a table, or (table id 0) of all tables; unset where default."""
         no_counters(request, "direct meter")
-        for table, record, default in self._records(request.table_entry, "meter"):
+        for table, record, default in self._records(request.table_entry, "meter", allowed):
             reply = p4r.Entity()
             reply.direct_meter_entry.table_entry.CopyFrom(table.key_message(record, default))
             if record.meter is not None:
                 reply.direct_meter_entry.config.MergeFromString(record.meter)
             yield reply
 
-    def _records(self, request: p4r.TableEntry, resource: str) -> Iterator[tuple[TableStore, Record, bool]]:
+    def _records(
+        self, request: p4r.TableEntry, resource: str, allowed: Callable[[int], bool]
+    ) -> Iterator[tuple[TableStore, Record, bool]]:
         if request.table_id:
             tables = [self._table(request, resource)]
         elif request.match:
             raise invalid(f"a read of the direct {resource}s of all tables cannot have a match")
         else:
-            tables = [t for t in self._tables.values() if self._has(t, resource)]
+            tables = [t for i, t in self._tables.items() if self._has(t, resource) and allowed(i)]
         for table in tables:
             for record, default in table.records(request):
                 yield table, record, default

@@ -19,6 +19,9 @@ _TICK_S = 0.1
 class ModelTarget:
     """Runs one ModelDataPlane at a time."""
 
+    atomic_batches = True
+    """Packets and requests share the event loop."""
+
     def __init__(self, ports: Ports, cpu_port: int) -> None:
         self._ports = ports
         self._cpu_port = cpu_port

@@ -102,6 +102,8 @@ class Pipelines:
         self.cpu_port = cpu_port
         self.forwarding: Pipeline | None = None
         self.saved: Pipeline | None = None
+        self.atomic_batches: bool = getattr(target, "atomic_batches", False)
+        """Whether the target can hide a batch from packets until it is complete."""
 
     @property
     def configured(self) -> Pipeline | None:

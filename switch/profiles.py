@@ -185,7 +185,8 @@ class ProfileStore:
                 action_profile_id=self.schema.id, group_id=group_id, max_size=group.max_size
             )
             for place in group.places:
-                member = message.members.add(member_id=place.member_id, weight=place.weight)
+                weight = 0 if self.schema.weights_disallowed else place.weight
+                member = message.members.add(member_id=place.member_id, weight=weight)
                 if place.watch_port is not None and group.legacy_watch:
                     member.watch = place.watch_port
                 elif place.watch_port is not None:

@@ -32,12 +32,16 @@ def _state(store: Store, new: Store) -> Iterator[tuple[p4r.Update.Type.ValueType
         yield insert, entity
     wanted = p4r.TableEntry(counter_data=p4r.CounterData(), meter_config=p4r.MeterConfig())
     for entity in _read(store, p4r.Entity(table_entry=wanted)):
+        there = new.has_entry(entity.table_entry)
         if not entity.table_entry.is_const:
-            yield modify if new.has_entry(entity.table_entry) else insert, entity
-    wanted.is_default_action = True
-    for entity in _read(store, p4r.Entity(table_entry=wanted)):
-        if store.default_changed(entity.table_entry.table_id):
-            yield modify, entity
+            yield modify if there else insert, entity
+        elif there:  # what packets counted by it, and its meter
+            for image in store.tables[entity.table_entry.table_id].images(entity.table_entry):
+                yield modify, image
+    for table_id, table in store.tables.items():
+        if table.default_changed:
+            for image in table.images(p4r.TableEntry(table_id=table_id, is_default_action=True)):
+                yield modify, image
     multicast, clone = p4r.PacketReplicationEngineEntry(), p4r.PacketReplicationEngineEntry()
     multicast.multicast_group_entry.SetInParent()
     clone.clone_session_entry.SetInParent()

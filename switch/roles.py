@@ -2,12 +2,16 @@
 
 The specification leaves the form of `Role.config` to the target. We take Stratum's `P4RoleConfig`, which
 clients (finsy) know; a role without configuration may do everything, like the default role. Entities
-that have no P4Info id (multicast groups, clone sessions) are open to every role, and so are reads.
+that have no P4Info id (multicast groups, clone sessions) are open to every role.
+
+Ids are for writing and reading alike: a Read that names the role is answered with the role's objects. An id
+that a role has for itself (`exclusive_p4_ids`) can be in no other role's configuration; the default role
+and roles without configuration have full access nevertheless.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from finsy.proto import p4r, stratum
 
@@ -20,6 +24,7 @@ class RoleConfig:
     def __init__(self, role: p4r.Role) -> None:
         self.message: p4r.Role | None = None
         self.config: stratum.P4RoleConfig | None = None
+        self.ids: frozenset[int] = frozenset()
         if not role.HasField("config"):
             return
         config = stratum.P4RoleConfig()
@@ -34,14 +39,37 @@ class RoleConfig:
             raise invalid(f"role {role.name!r}: the configuration cannot be parsed: {error}") from error
         self.message = role
         self.config = config
+        self.ids = frozenset((*config.exclusive_p4_ids, *config.shared_p4_ids))
+
+    def allows(self, id_: int) -> bool:
+        """Whether the role may read and write the object."""
+        return self.config is None or id_ in self.ids
 
     def check_write(self, role: str, ids: Iterable[int]) -> None:
         """PERMISSION_DENIED where the role may not write the object."""
+        for id_ in ids:
+            if id_ and not self.allows(id_):
+                raise denied(f"role {role!r} may not write object {id_:#010x}")
+
+    def check_read(self, role: str, ids: Iterable[int]) -> None:
+        """PERMISSION_DENIED where the role may not read an object that a request names."""
+        for id_ in ids:
+            if id_ and not self.allows(id_):
+                raise denied(f"role {role!r} may not read object {id_:#010x}")
+
+    def check_beside(self, role: str, others: Mapping[str, RoleConfig]) -> None:
+        """INVALID_ARGUMENT where an id that a role has for itself is in another role's configuration too."""
         if self.config is None:
             return
-        for id_ in ids:
-            if id_ and id_ not in self.config.exclusive_p4_ids and id_ not in self.config.shared_p4_ids:
-                raise denied(f"role {role!r} may not write object {id_:#010x}")
+        for name, other in others.items():
+            if name == role or other.config is None:
+                continue
+            for id_ in {*self.config.exclusive_p4_ids} & other.ids | {
+                *other.config.exclusive_p4_ids
+            } & self.ids:
+                raise invalid(
+                    f"role {role!r}: object {id_:#010x} is also role {name!r}'s, and exclusive to one of them"
+                )
 
     def check_pipeline(self, role: str) -> None:
         """PERMISSION_DENIED where the role may not set the pipeline."""
@@ -64,7 +92,7 @@ class RoleConfig:
 
 
 def written_ids(entity: p4r.Entity) -> tuple[int, ...]:
-    """Ids of the P4Info objects that an update writes."""
+    """Ids of the P4Info objects that an update writes or an entity of a read names; 0 is the wildcard."""
     match entity.WhichOneof("entity"):
         case "table_entry":
             return (entity.table_entry.table_id,)

@@ -18,8 +18,9 @@ import grpc
 from finsy.proto import p4r
 
 from p4cats.switch.arbitration import Arbitration
-from p4cats.switch.errors import BatchError, Code, P4RuntimeError, invalid, unimplemented
-from p4cats.switch.pipeline import Action, Pipeline, Pipelines, Program
+from p4cats.switch.batch import SLICE_S, SLICE_UPDATES, check_atomicity, write_batch
+from p4cats.switch.errors import BatchError, Code, P4RuntimeError, invalid
+from p4cats.switch.pipeline import Action, Pipelines, Program
 from p4cats.switch.portstate import PortState
 from p4cats.switch.roles import RoleConfig, written_ids
 from p4cats.switch.store import Store
@@ -35,10 +36,6 @@ TIME_METADATA = "p4cats-time-us"
 tells (`time_us`). What registers hold can be a time, and means nothing to a reader (`p4cats trace`) without
 the clock it belongs to; P4Runtime has no place for it."""
 
-_SLICE_S = 0.002
-"""How long a request works before packets get the loop again."""
-_SLICE_UPDATES = 32
-"""Updates between two looks at the clock."""
 _REPLY_BYTES = 1 << 20
 """Size of one message of a read's answer: well below gRPC's 4 MB limit, large enough to be cheap."""
 
@@ -149,42 +146,11 @@ class P4RuntimeService:
             election_id = request.election_id if request.HasField("election_id") else None
             role = self.arbitration.check_primary(request.role, election_id)
             pipeline = self.pipelines.require()
-            if request.atomicity != p4r.WriteRequest.CONTINUE_ON_ERROR:
-                name = (
-                    p4r.WriteRequest.Atomicity.Name(request.atomicity)
-                    if request.atomicity in (1, 2)
-                    else "unknown"
-                )
-                raise unimplemented(f"atomicity {name}; this target has CONTINUE_ON_ERROR only")
-            errors = await self._write_all(request, pipeline, role)
+            check_atomicity(request.atomicity, self.pipelines.atomic_batches)
+            errors = await write_batch(request.updates, pipeline.store, role, request.role, request.atomicity)
         if errors:
-            places: list[P4RuntimeError | None] = [None] * len(request.updates)
-            for index, error in errors.items():
-                places[index] = error
-            raise BatchError(places, "updates")
+            raise BatchError(errors, "updates")
         return p4r.WriteResponse()
-
-    async def _write_all(
-        self, request: p4r.WriteRequest, pipeline: Pipeline, role: RoleConfig
-    ) -> dict[int, P4RuntimeError]:
-        errors: dict[int, P4RuntimeError] = {}
-        write = pipeline.store.write
-        restricted = role.config is not None
-        until = time.perf_counter() + _SLICE_S
-        for index, update in enumerate(request.updates):
-            try:
-                if restricted:
-                    role.check_write(request.role, written_ids(update.entity))
-                write(update)
-            except P4RuntimeError as error:
-                errors[index] = error
-            except Exception as error:
-                logger.exception("internal error in a write")
-                errors[index] = P4RuntimeError(Code.INTERNAL, f"internal error: {error!r}")
-            if not index % _SLICE_UPDATES and time.perf_counter() >= until:
-                await asyncio.sleep(0)
-                until = time.perf_counter() + _SLICE_S
-        return errors
 
     async def read(self, request: p4r.ReadRequest) -> AsyncIterator[bytes]:
         """Read (section 13): serialised ReadResponse messages.
@@ -192,31 +158,31 @@ class P4RuntimeService:
         The answer is collected in one turn, so it is consistent; then it is sent in pieces.
         """
         self.arbitration.check_device(request.device_id)
-        if request.role:
-            self.arbitration.check_role(request.role)
+        role = self.arbitration.check_role(request.role)
         async with self._turn:
             store = self.pipelines.require().store
-            framed, errors = await self._collect(request, store)
+            framed, errors = await self._collect(request, store, role)
         for chunk in _chunks(framed):
             yield chunk
         if any(errors):
             raise BatchError(errors, "entities of the read request")
 
     async def _collect(
-        self, request: p4r.ReadRequest, store: Store
+        self, request: p4r.ReadRequest, store: Store, role: RoleConfig
     ) -> tuple[list[bytes], list[P4RuntimeError | None]]:
         framed: list[bytes] = []
         errors: list[P4RuntimeError | None] = []
         for entity in request.entities:
             error = None
             start = len(framed)
-            until = time.perf_counter() + _SLICE_S
+            until = time.perf_counter() + SLICE_S
             try:
-                for item in store.read(entity):
+                role.check_read(request.role, written_ids(entity))
+                for item in store.read(entity, role.allows):
                     framed.append(item)
-                    if not len(framed) % _SLICE_UPDATES and time.perf_counter() >= until:
+                    if not len(framed) % SLICE_UPDATES and time.perf_counter() >= until:
                         await asyncio.sleep(0)
-                        until = time.perf_counter() + _SLICE_S
+                        until = time.perf_counter() + SLICE_S
             except P4RuntimeError as refused:
                 del framed[start:]
                 error = refused
@@ -291,6 +257,9 @@ class P4RuntimeService:
                 yield chunk
         except (P4RuntimeError, BatchError) as error:
             await _abort(context, error)
+        except Exception as error:
+            logger.exception("internal error in a read")
+            await _abort(context, P4RuntimeError(Code.INTERNAL, f"internal error: {error!r}"))
 
     async def _stream_rpc(
         self, requests: AsyncIterator[p4r.StreamMessageRequest], context: Context

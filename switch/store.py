@@ -28,6 +28,13 @@ from p4cats.switch.wire import frame
 
 T = TypeVar("T")
 
+Allowed = Callable[[int], bool]
+"""Whether a reader may see the object with an id."""
+
+
+def _every(_id: int) -> bool:
+    return True
+
 
 class Store:
     """All entities of a pipeline."""
@@ -133,52 +140,57 @@ class Store:
             case _:
                 raise invalid("the update's entity is empty")
 
-    def read(self, entity: p4r.Entity) -> Iterator[bytes]:
-        """Framed entities that answer one entity of a read request (wildcards: section 11)."""
+    def read(self, entity: p4r.Entity, allowed: Allowed = _every) -> Iterator[bytes]:
+        """Framed entities that answer one entity of a read request (wildcards: section 11).
+
+        A wildcard finds the objects that are `allowed`.
+        """
         match entity.WhichOneof("entity"):
             case "table_entry":
                 request = entity.table_entry
                 if not request.table_id and request.match:
                     raise invalid("a read of all tables cannot have a match")
-                for table in _some(self.tables, "table", request.table_id):
+                for table in _some(self.tables, "table", request.table_id, allowed):
                     yield from table.read(request)
             case "action_profile_member":
                 member = entity.action_profile_member
-                for profile in _some(self.profiles, "action profile", member.action_profile_id):
+                for profile in _some(self.profiles, "action profile", member.action_profile_id, allowed):
                     for m in profile.read_members(member.member_id):
                         yield frame(p4r.Entity(action_profile_member=m))
             case "action_profile_group":
                 group = entity.action_profile_group
-                for profile in _some(self.profiles, "action profile", group.action_profile_id):
+                for profile in _some(self.profiles, "action profile", group.action_profile_id, allowed):
                     for g in profile.read_groups(group.group_id):
                         yield frame(p4r.Entity(action_profile_group=g))
             case _:
-                yield from map(frame, self._read_other(entity))
+                yield from map(frame, self._read_other(entity, allowed))
 
-    def _read_other(self, entity: p4r.Entity) -> Iterator[p4r.Entity]:
+    def _read_other(self, entity: p4r.Entity, allowed: Allowed) -> Iterator[p4r.Entity]:
         match entity.WhichOneof("entity"):
             case "counter_entry":
-                for counter in _some(self.counters, "counter", entity.counter_entry.counter_id):
+                for counter in _some(self.counters, "counter", entity.counter_entry.counter_id, allowed):
                     yield from counter.read(entity.counter_entry)
             case "meter_entry":
-                for meter in _some(self.meters, "meter", entity.meter_entry.meter_id):
+                for meter in _some(self.meters, "meter", entity.meter_entry.meter_id, allowed):
                     yield from meter.read(entity.meter_entry)
             case "register_entry":
-                for register in _some(self.registers, "register", entity.register_entry.register_id):
+                for register in _some(self.registers, "register", entity.register_entry.register_id, allowed):
                     yield from register.read(entity.register_entry)
             case "direct_counter_entry":
-                yield from self._direct.read_counter(entity.direct_counter_entry)
+                yield from self._direct.read_counter(entity.direct_counter_entry, allowed)
             case "direct_meter_entry":
-                yield from self._direct.read_meter(entity.direct_meter_entry)
+                yield from self._direct.read_meter(entity.direct_meter_entry, allowed)
             case "packet_replication_engine_entry":
                 yield from self.replication.read(entity.packet_replication_engine_entry)
             case "value_set_entry":
                 if entity.value_set_entry.members:
                     raise invalid("a read of value sets cannot have members")
-                for value_set in _some(self.value_sets, "value set", entity.value_set_entry.value_set_id):
+                for value_set in _some(
+                    self.value_sets, "value set", entity.value_set_entry.value_set_id, allowed
+                ):
                     yield value_set.read()
             case "digest_entry":
-                for digest in _some(self.digests, "digest", entity.digest_entry.digest_id):
+                for digest in _some(self.digests, "digest", entity.digest_entry.digest_id, allowed):
                     yield from digest.read()
             case "extern_entry":
                 raise unimplemented(
@@ -202,10 +214,6 @@ class Store:
         """Whether there is an entry with this table, match and priority."""
         table = self.tables.get(entry.table_id)
         return table is not None and table.has(entry)
-
-    def default_changed(self, table_id: int) -> bool:
-        """Whether a controller changed a table's default entry."""
-        return self.tables[table_id].default_changed
 
     # -- data plane ----------------------------------------------------------------------------
 
@@ -252,9 +260,9 @@ def _find(objects: dict[int, T], noun: str, id_: int) -> T:
     return found
 
 
-def _some(objects: dict[int, T], noun: str, id_: int) -> list[T]:
-    """The object with an id, or all of a kind for id 0."""
-    return [_find(objects, noun, id_)] if id_ else list(objects.values())
+def _some(objects: dict[int, T], noun: str, id_: int, allowed: Allowed) -> list[T]:
+    """The object with an id, or all of a kind that are allowed for id 0."""
+    return [_find(objects, noun, id_)] if id_ else [o for i, o in objects.items() if allowed(i)]
 
 
 __all__ = ["Store"]

@@ -424,6 +424,29 @@ class TableStore:
             )
         return frame_table_entry(entry.SerializeToString())
 
+    def images(self, entry: p4r.TableEntry) -> list[p4r.Entity]:
+        """The entry with this match and priority as an update that brings it back; empty if it is not there.
+
+        What the program fixes is left out, so that the update is not refused.
+        """
+        wanted = p4r.TableEntry(counter_data=p4r.CounterData(), meter_config=p4r.MeterConfig())
+        default = entry.is_default_action
+        record = (
+            self._default if default else self.entries.get((self._keys.decode(entry.match), entry.priority))
+        )
+        if record is None:
+            return []
+        image = unframe_table_entry(self._shown(record, wanted, default=default))
+        if self.schema.is_const or record.const or (default and not self._default_has_action):
+            for name in ("action", "metadata", "controller_metadata", "idle_timeout_ns", "is_const"):
+                image.ClearField(name)
+        return [p4r.Entity(table_entry=image)]
+
+    @property
+    def _default_has_action(self) -> bool:
+        """Whether a controller gave the default entry its action."""
+        return self.default_changed and not self.schema.const_default and self.schema.profile is None
+
     def has(self, entry: p4r.TableEntry) -> bool:
         """Whether there is an entry with this match and priority."""
         return (self._keys.decode(entry.match), entry.priority) in self.entries

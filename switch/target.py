@@ -9,7 +9,11 @@ from p4cats.switch.dataplane import DataPlane, DataPlaneEvents
 
 
 class Target(Protocol):
-    """Where pipelines run."""
+    """Where pipelines run.
+
+    A target in which no packet runs while the event loop is in a request may say so by an attribute
+    `atomic_batches = True`: it gets DATAPLANE_ATOMIC batches then.
+    """
 
     def load(self, program: ir.Program, events: DataPlaneEvents) -> DataPlane:
         """Make a data plane for a program, ready to be written; packets do not reach it yet.

@@ -91,9 +91,10 @@ class Client:
             *(p4r.Update(type=p4r.Update.INSERT, entity=p4r.Entity(table_entry=e)) for e in entries)
         )
 
-    async def read(self, *entities: p4r.Entity, device_id: int = 1) -> list[p4r.Entity]:
+    async def read(self, *entities: p4r.Entity, device_id: int = 1, role: str = "") -> list[p4r.Entity]:
         found: list[p4r.Entity] = []
-        async for reply in self.stub.Read(p4r.ReadRequest(device_id=device_id, entities=entities)):
+        request = p4r.ReadRequest(device_id=device_id, role=role, entities=entities)
+        async for reply in self.stub.Read(request):
             found.extend(reply.entities)
         return found
 

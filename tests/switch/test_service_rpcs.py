@@ -153,6 +153,21 @@ def test_reconcile_keeps_the_state_that_the_new_program_has_room_for() -> None:
     run(test)
 
 
+def test_7_reconcile_keeps_the_meter_of_a_const_default_entry() -> None:
+    async def test() -> None:
+        program = everything()
+        async with served(program) as s, client(s.address) as c:
+            await c.arbitrate(1)
+            meter = p4r.TableEntry(table_id=id_of("acl"), is_default_action=True)
+            meter.meter_config.cir = meter.meter_config.pir = 5
+            await c.write(update(meter, p4r.Update.MODIFY))
+            await c.set_pipeline("RECONCILE_AND_COMMIT", program.config + b"\n")
+            [kept] = await c.read(p4r.Entity(table_entry=meter))
+            assert kept.table_entry.meter_config.cir == 5
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("action", "config", "expected"),
     [
@@ -256,12 +271,31 @@ def test_failed_batch_is_unknown_with_one_error_per_update_in_order() -> None:
 
 
 @pytest.mark.parametrize("atomicity", ["ROLLBACK_ON_ERROR", "DATAPLANE_ATOMIC"])
-def test_atomic_batches_are_unimplemented(atomicity: str) -> None:
+def test_12_2_atomic_batch_is_carried_out_whole_or_not_at_all(atomicity: str) -> None:
     async def test() -> None:
         async with served(everything()) as s, client(s.address) as c:
             await c.arbitrate(1)
-            call = c.write(update(station(1)), atomicity=p4r.WriteRequest.Atomicity.Value(atomicity))
-            assert await code(call) == "UNIMPLEMENTED"
+            await c.insert(station(1))
+            before = await c.read(ALL_ENTRIES)
+            mode = p4r.WriteRequest.Atomicity.Value(atomicity)
+            batch = [update(station(2)), update(station(1), DELETE), update(station(2)), update(route(1))]
+            error = await status(c.write(*batch, atomicity=mode))
+            assert error.code() == grpc.StatusCode.UNKNOWN
+            assert [d.canonical_code for d in error_details(error)] == [10, 10, 6, 10]
+            assert await c.read(ALL_ENTRIES) == before
+            await c.write(batch[0], batch[1], batch[3], atomicity=mode)
+            assert len(await c.read(ALL_ENTRIES)) == len(before) + 1
+
+    run(test)
+
+
+def test_12_2_target_that_cannot_hide_a_batch_from_packets_says_so() -> None:
+    async def test() -> None:
+        async with served(everything()) as s, client(s.address) as c:
+            await c.arbitrate(1)
+            s.service.pipelines.atomic_batches = False
+            for mode, expected in ((1, "OK"), (2, "UNIMPLEMENTED"), (3, "INVALID_ARGUMENT")):
+                assert await code(c.write(update(station(mode)), atomicity=mode)) == expected
 
     run(test)
 
@@ -407,6 +441,27 @@ def test_unknown_digest_in_an_acknowledgement_is_a_stream_error() -> None:
             error = await c.receive("error")
             assert error.canonical_code == 3
             assert error.digest_list_ack.digest_list_ack.digest_id == 5
+
+    run(test)
+
+
+def test_6_4_role_reads_what_its_configuration_allows() -> None:
+    """A wildcard finds the role's objects, the id of another is denied; without a role all is seen."""
+
+    async def test() -> None:
+        async with served(everything()) as s, client(s.address) as c:
+            config = stratum.P4RoleConfig(shared_p4_ids=[id_of("stations")])
+            await c.arbitrate(1, role="hosts", config=config)
+            await c.insert(station(1))
+            assert [e.table_entry for e in await c.read(ALL_ENTRIES, role="hosts")] == [station(1)]
+            others = p4r.Entity(table_entry=p4r.TableEntry(table_id=id_of("routes")))
+            error = await status(c.read(others, role="hosts"))
+            assert [d.canonical_code for d in error_details(error)] == [7]
+            assert await c.read(others) == []
+            counters = p4r.Entity(counter_entry=p4r.CounterEntry())
+            assert await c.read(counters, role="hosts") == []
+            assert len(await c.read(counters)) == 16
+            assert await code(c.read(ALL_ENTRIES, role="nobody")) == "NOT_FOUND"
 
     run(test)
 

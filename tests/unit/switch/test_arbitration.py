@@ -165,6 +165,17 @@ def test_a7_role_config_of_the_primary_is_told_to_all(arbitration: Arbitration) 
     assert two.heard[-1].role.name == "r"
 
 
+def test_6_4_what_a_role_has_for_itself_no_other_role_has(arbitration: Arbitration) -> None:
+    one, two, three = Stream(arbitration), Stream(arbitration), Stream(arbitration)
+    assert one.bid(5, role=role("r", stratum.P4RoleConfig(exclusive_p4_ids=[7], shared_p4_ids=[8]))) == OK
+    wanted = [{"exclusive_p4_ids": [7]}, {"shared_p4_ids": [7]}, {"exclusive_p4_ids": [8]}]
+    for config in wanted:
+        assert two.bid(5, role=role("s", stratum.P4RoleConfig(**config))) == Code.INVALID_ARGUMENT
+    assert two.bid(5, role=role("s", stratum.P4RoleConfig(shared_p4_ids=[8]))) == OK
+    one.leave()
+    assert three.bid(5, role=role("t", stratum.P4RoleConfig(exclusive_p4_ids=[7]))) == OK
+
+
 def test_roles_elect_their_primaries_separately(arbitration: Arbitration) -> None:
     one, two = Stream(arbitration), Stream(arbitration)
     assert one.bid(5) == OK
