@@ -126,7 +126,7 @@ class DataPlaneEvents(Protocol):
         """`digest` was called: P4Info name, field values (ints; nested tuples for structs)."""
 
     def idle(self, table: str, entries: Sequence[tuple[Key, int]]) -> None:
-        """Entries (key, priority) that were not hit for their idle timeout."""
+        """Entries (key, priority) that were not hit for their idle timeout, since a hit or the last call."""
 
 
 class DataPlane(Protocol):

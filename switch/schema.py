@@ -12,7 +12,7 @@ from finsy.proto import p4i
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.ir import types as irt
 from p4cats.switch import dataplane as dp
-from p4cats.switch.values import Value, ValueTypes
+from p4cats.switch.values import Translated, Value, ValueTypes
 
 _KINDS = {
     p4i.MatchField.EXACT: "exact",
@@ -122,6 +122,8 @@ class Schema:
         self.profiles = {p.preamble.id: _profile(p) for p in info.action_profiles}
         ir_tables = {t.name: t for t in program.tables}
         self.tables = {t.preamble.id: self._table(t, ir_tables[t.preamble.name]) for t in info.tables}
+        for table in self.tables.values():
+            _reserve(table)
         self.tables_by_name = {t.name: t for t in self.tables.values()}
         for profile in self.profiles.values():
             profile.tables = tuple(t.id for t in self.tables.values() if t.profile is profile)
@@ -190,6 +192,24 @@ class Schema:
             initial_entries=[(_initial_entry(table, e), e.const) for e in table.entries],
             action_ids={self.actions[id_].name: id_ for id_ in refs},
         )
+
+
+def _reserve(table: TableSchema) -> None:
+    """Keep numbers of translated types that the program uses from the strings of controllers."""
+    calls = [e.target for e, _ in table.initial_entries if isinstance(e.target, dp.ActionCall)]
+    if table.initial_default is not None:
+        calls.append(table.initial_default)
+    by_name = {a.name: a for a in table.actions.values()}
+    for call in calls:
+        for param in by_name[call.action].params.values() if call.action in by_name else ():
+            if isinstance(param.value, Translated):
+                param.value.reserve(call.data[param.index])
+    for entry, _ in table.initial_entries:
+        for field_ in table.fields:
+            match entry.key[field_.index]:
+                case dp.Exact(value=int(number)) | dp.Optional(value=int(number)):
+                    if isinstance(field_.value, Translated):
+                        field_.value.reserve(number)
 
 
 def _unsigned(call: ir.ActionCall) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """How one P4 value looks to a controller: a bit string, or a translated value.
 
 `@p4runtime_translation` (P4Runtime specification section 18) gives a type another width, or strings, on the
-controller's side. A value of another width is the same number; strings get numbers in order of first use.
+controller's side. A value of another width is the same number; strings get numbers in order of first use,
+leaving out those that entries and default actions of the program use.
 """
 
 from __future__ import annotations
@@ -49,24 +50,35 @@ class Translated:
         self.name = name
         self.width = width
         self._numbers: dict[bytes, int] = {}
-        self._strings: list[bytes] = []
+        self._strings: dict[int, bytes] = {}
+        self._next = 0
+
+    def reserve(self, number: int) -> None:
+        """A number that the program itself uses: its digits stand for it, and no other string gets it."""
+        if number not in self._strings:
+            self._name(number, str(number).encode())
 
     def decode(self, data: bytes, what: str) -> int:
-        """The number of a string; a new string gets the next number."""
+        """The number of a string; a new string gets the next number that is free."""
         number = self._numbers.get(data)
         if number is None:
-            number = len(self._strings)
-            if number >> self.width:
-                raise exhausted(f"{what}: type {self.name} has room for {number} different strings")
             if not data:
                 raise invalid(f"{what}: type {self.name} needs a string that is not empty")
-            self._numbers[data] = number
-            self._strings.append(data)
+            while self._next in self._strings:
+                self._next += 1
+            number = self._next
+            if number >> self.width:
+                raise exhausted(f"{what}: type {self.name} has room for {number} different strings")
+            self._name(number, data)
         return number
 
     def encode(self, value: int) -> bytes:
-        """The string of a number, or the number's digits where no controller ever named it."""
-        return self._strings[value] if value < len(self._strings) else str(value).encode()
+        """The string of a number; the number's digits where nobody ever named it."""
+        return self._strings.get(value) or str(value).encode()
+
+    def _name(self, number: int, data: bytes) -> None:
+        self._numbers[data] = number
+        self._strings[number] = data
 
 
 class ValueTypes:

@@ -75,10 +75,10 @@ class ModelDataPlane(Pipeline):
         for table in self._timed:
             idle = []
             for entry in table.entries.values():
-                if not entry.idle_timeout or now - entry.last_hit < entry.idle_timeout:
-                    entry.reported = False
-                elif not entry.reported:
-                    entry.reported = True
+                # A notification starts the timer anew (P4Runtime, idle timeout): it comes again and again.
+                since = max(entry.last_hit, entry.reported_at)
+                if entry.idle_timeout and now - since >= entry.idle_timeout:
+                    entry.reported_at = now
                     assert entry.key is not None
                     idle.append((entry.key, entry.priority))
             if idle and self.events is not None:

@@ -25,7 +25,7 @@ class Entry:
 
     __slots__ = (
         "action", "bytes", "data", "group", "hit", "idle_timeout", "key", "last_hit", "meter", "order",
-        "packets", "priority", "reported",
+        "packets", "priority", "reported_at",
     )  # fmt: skip
 
     def __init__(
@@ -41,7 +41,7 @@ class Entry:
         self.bytes = 0
         self.last_hit = 0
         self.idle_timeout = 0
-        self.reported = False
+        self.reported_at = 0
         self.meter: MeterCell | None = None
         self.order = 0
 

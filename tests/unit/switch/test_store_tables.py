@@ -415,3 +415,21 @@ def test_translated_strings_get_numbers_and_read_back(kit: Kit) -> None:
     [call] = [e.target for (t, *_), e in kit.dataplane.entries.items() if t == "I.presets"]
     assert isinstance(call, dp.ActionCall)
     assert call.data == (0,)
+
+
+def test_strings_never_get_numbers_that_the_program_uses(kit: Kit) -> None:
+    """Section 18: the program's own entry with port 1 is another port than any that a controller names."""
+    names = [f"eth{n}".encode() for n in range(3)]
+    for n, name in enumerate(names):
+        kit.insert(kit.entry("presets", {1: 5 + n}, kit.action("set_port", name)))
+    numbers = [
+        e.target.data[0]
+        for e in kit.dataplane.entries.values()
+        if isinstance(e.target, dp.ActionCall) and e.target.action == "I.set_port"
+    ]
+    assert numbers == [0, 2, 3]
+    [preset] = [e for e in kit.entries(kit.entry("presets")) if e.is_const]
+    assert preset.action.action.params[0].value == b"1"
+    kit.insert(kit.entry("presets", {1: 9}, kit.action("set_port", b"1")))
+    key = (dp.Exact(9),)
+    assert kit.dataplane.entries["I.presets", key, 0].target == dp.ActionCall("I.set_port", (1,))
