@@ -12,7 +12,7 @@ APT     := python3-venv python3-bpfcc mininet clang libbpf-dev iproute2 ethtool 
 READY   := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test lint format bench golden clean
+.PHONY: help deps demo test lint format bench fuzz golden clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ format: $(READY) ## let ruff format everything
 bench: $(READY) ## measure; writes build/bench.json
 	@mkdir -p build
 	@$(BIN)/python tests/bench/run.py --json build/bench.json
+
+fuzz: $(READY) ## 10,000 mutated programs: each compiles and runs, or is refused with diagnostics
+	@$(BIN)/python tests/conformance/program_fuzz.py 10000
 
 golden: $(READY) ## write the golden files of the tests anew: review the difference
 	@P4CATS_GOLDEN=write $(BIN)/pytest -q tests/unit tests/conformance

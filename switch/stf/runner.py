@@ -192,7 +192,10 @@ class _Runner:
             case NoPacket():
                 self.silent = statement
             case CheckCounter():
-                self._check_counter(statement)
+                try:
+                    self._check_counter(statement)
+                except (IndexError, KeyError) as error:
+                    self.resolve.fail(f"check_counter: {error.args[0]}")
             case _:
                 self._control(statement)
                 self.target.passes(_COMMAND_NS)

@@ -107,7 +107,10 @@ SECTIONS: dict[str, list[Row]] = {
             "action_selector, selector keys",
             f"{DATAPLANE_TESTS}::test_group_spreads_flows_by_the_selector_keys_and_by_weight",
         ),
-        Row("idle timeouts", f"{DATAPLANE_TESTS}::test_idle_entries_are_reported_once_until_hit_again"),
+        Row(
+            "idle timeouts",
+            f"{DATAPLANE_TESTS}::test_idle_entries_are_reported_each_time_their_timer_runs_out",
+        ),
         Row(
             "a table applied twice in one pass",
             "tests/conformance/test_targets_page.py::test_table_twice",

@@ -310,6 +310,9 @@ class ExternEmitter(StatementEmitter):
 
     def _x_direct_meter_read(self, s: nodes.ExternCall) -> None:
         assert s.instance is not None
+        if not self.module.has_colour(s.instance):
+            hint = "name it in `meters = …` of a table that is applied here"
+            raise unsupported(s.span, f"direct_meter {s.instance.name} meters no table of this control", hint)
         self.set(self._settled(self.place(s.arguments[0].value)), self.module.direct_colour(s.instance))
 
     # -- packet fate --------------------------------------------------------------------------

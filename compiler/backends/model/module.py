@@ -108,6 +108,10 @@ class Module:
         """True for meters of bytes."""
         return unit_of(instance) == "bytes"
 
+    def has_colour(self, instance: nodes.ExternInstance) -> bool:
+        """True where the control under way applies a table of this direct meter."""
+        return id(instance) in self._colours
+
     def direct_colour(self, instance: nodes.ExternInstance) -> str:
         """The local that holds the colour a direct meter gave this packet."""
         if id(instance) not in self._colours:
@@ -163,6 +167,7 @@ class Module:
             emitter.line("chunks = []")
             emitter.line("out = chunks.append")
         emitter.declare(control.locals)
+        self._colours.clear()
         for colour in self._colours_of(control):
             emitter.line(f"{colour} = 0")
         emitter.statements(control.body)

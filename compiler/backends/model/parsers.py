@@ -19,6 +19,9 @@ from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Bool, Composite, Header, Stack, Struct, Type, Union, Varbit
 
+MOST_TRANSITIONS = 1 << 16
+"""Transitions that one parser may take: no packet has so many bytes, so it goes round in a circle
+(error.ParserTimeout). simple_switch would hang."""
 _DEEPEST_NESTING = 14
 """Selects inlined into each other before the dispatch loop is used instead (Python allows 100 levels)."""
 
@@ -124,7 +127,7 @@ class ParserEmitter(TableEmitter):
         self._state_name = self.temporary("state")
         first = len(self.lines)
         self.line(f"{self._state_name} = {self._labels['start']}")
-        self.line("while True:")
+        self.line(f"for _ in range({MOST_TRANSITIONS}):")
         self.loops += 1
         self.depth += 1
         self._base_depth = self.depth
@@ -146,6 +149,9 @@ class ParserEmitter(TableEmitter):
             # No state is reached twice: straight-line code, without the loop around it.
             body = [text[8:] for text in self.lines[first + 3 :]]
             self.lines[first:] = body
+        else:
+            self.line("else:")
+            self._reject(self.module.error("ParserTimeout"), 1)
 
     def _state(self, state: nodes.State) -> None:
         self.at(state.span)
