@@ -33,6 +33,7 @@ class Target(str, Enum):
     """Where a P4 program runs."""
 
     AUTO = "auto"
+    XDP = "xdp"
     MODEL = "model"
     BMV2 = "bmv2"
 
@@ -56,7 +57,7 @@ def _resolve(target: Target) -> str:
         raise EnvironmentLacksError(
             "target bmv2: start p4c and simple_switch_grpc by hand (docs/targets.md), or use --target model"
         )
-    return "model"
+    return "xdp" if target is Target.XDP else "model"
 
 
 def _need_root(what: str) -> None:

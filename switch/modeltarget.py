@@ -53,6 +53,9 @@ class ModelTarget:
         else:
             self._active.process(port, frame)
 
+    def port_changed(self, _port: int) -> None:
+        """Sockets come and go by themselves."""
+
     def start(self) -> None:
         """Begin to tick, in the running event loop."""
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)

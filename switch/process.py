@@ -10,12 +10,17 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p4cats.errors import UserError
 from p4cats.switch.pipeline import Program
 from p4cats.switch.ports import Ports, parse_ports
 from p4cats.switch.server import Tls, check_address, start_server
 from p4cats.switch.service import P4RuntimeService
+
+if TYPE_CHECKING:
+    from p4cats.switch.modeltarget import ModelTarget
+    from p4cats.switch.xdptarget import XdpTarget
 
 _GRACE_S = 0.5
 """How long RPCs may finish after a signal."""
@@ -80,8 +85,8 @@ async def _run(options: SwitchOptions) -> int:
         raise UserError(
             f"device id {options.device_id}: it must be 1 or more (0 is never valid in P4Runtime)"
         )
-    if options.target != "model":
-        raise UserError(f"target {options.target!r} is not built in; use --target model")
+    if options.target not in ("model", "xdp"):
+        raise UserError(f"target {options.target!r} is not built in; use --target model or xdp")
     specs = parse_ports(options.ports, options.cpu_port)
     tls = _tls(options)
     check_address(options.p4runtime, tls)
@@ -103,6 +108,17 @@ def _compile(options: SwitchOptions) -> Program | None:
     return compile_pipeline(options.pipeline, options.include_dirs)
 
 
+def _target(options: SwitchOptions, ports: Ports) -> ModelTarget | XdpTarget:
+    """The target of the options; only its own modules are loaded."""
+    if options.target == "xdp":
+        from p4cats.switch.xdptarget import XdpTarget  # noqa: PLC0415
+
+        return XdpTarget(ports, options.cpu_port, options.netns)
+    from p4cats.switch.modeltarget import ModelTarget  # noqa: PLC0415
+
+    return ModelTarget(ports, options.cpu_port)
+
+
 async def _serve(
     options: SwitchOptions,
     ports: Ports,
@@ -110,17 +126,21 @@ async def _serve(
     tls: Tls | None,
     stack: contextlib.AsyncExitStack,
 ) -> None:
-    from p4cats.switch.modeltarget import ModelTarget  # noqa: PLC0415 (only this target needs it)
     from p4cats.switch.programs import compile_config  # noqa: PLC0415
 
-    target = ModelTarget(ports, options.cpu_port)
+    target = _target(options, ports)
     service = P4RuntimeService(options.device_id, target, compile_config, ports, cpu_port=options.cpu_port)
     stack.callback(service.close)
     if program is not None:
         service.start_with(program)
     server, port = await start_server(service, options.p4runtime, tls)
     stack.push_async_callback(server.stop, _GRACE_S)
-    ports.start(target.receive, service.port_changed)
+
+    def changed(number: int) -> None:
+        target.port_changed(number)
+        service.port_changed(number)
+
+    ports.start(target.receive, changed)
     target.start()
     stack.callback(target.stop)
     address = options.p4runtime.rpartition(":")[0] + f":{port}" if port > 1 else options.p4runtime

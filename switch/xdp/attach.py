@@ -1,0 +1,173 @@
+"""Ports of the xdp target: the program on the interfaces' XDP hooks, and the map that redirects to them.
+
+Native XDP where the driver has it and every veth's peer takes redirected frames; generic XDP for all ports
+otherwise (it needs nothing of the peer, and is slower). Attachments are bpf links: the kernel takes them off
+when this process ends, however it ends, and a pipeline is exchanged in one step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from p4cats.ebpf.build import compile_bpf
+from p4cats.ebpf.errors import EbpfError, LibbpfError
+from p4cats.ebpf.libbpf import Object, Program, XdpLink
+from p4cats.netns import call_in
+from p4cats.switch.xdp.dataplane import XdpDataPlane
+from p4cats.switch.xdp.peers import Peer, veth_peer
+
+logger = logging.getLogger("p4cats.switch.xdp")
+
+_INPORTS = 1024
+_PLACES = 4
+"""Neighbouring places of `inports` that the program looks at (port_of)."""
+
+
+class Attachments:
+    """The active program on the interfaces of a switch."""
+
+    def __init__(self, netns: str | None) -> None:
+        self._netns = netns
+        self._links: dict[int, tuple[int, XdpLink]] = {}
+        """Port: ifindex and link."""
+        self._peers: dict[int, XdpLink] = {}
+        self._pass: Object | None = None
+        self._active: XdpDataPlane | None = None
+        self.mode = "native"
+
+    @property
+    def modes(self) -> dict[int, str]:
+        """native or generic, by port."""
+        return {port: link.mode for port, (_, link) in self._links.items()}
+
+    def index(self, port: int) -> int | None:
+        """The interface that a port's program is on."""
+        return self._links[port][0] if port in self._links else None
+
+    def activate(self, plane: XdpDataPlane, interfaces: Mapping[int, int]) -> None:
+        """Let packets of these interfaces (port: ifindex) run through a data plane."""
+        for port, ifindex in interfaces.items():
+            self._enter(plane, port, ifindex)
+        call_in(self._netns, lambda: self._fill_devmap(plane, interfaces))
+        self._active = plane
+        program = plane.loaded.object.programs["p4_main"]
+        for _, link in self._links.values():
+            link.update(program)
+        for port, ifindex in interfaces.items():
+            if port not in self._links:
+                self._attach(port, ifindex, program)
+
+    def add(self, port: int, ifindex: int) -> None:
+        """An interface has come (back)."""
+        self.remove(port)
+        if self._active is None:
+            return
+        plane = self._active
+        self._enter(plane, port, ifindex)
+        call_in(self._netns, lambda: self._fill_devmap(plane, {port: ifindex}))
+        self._attach(port, ifindex, plane.loaded.object.programs["p4_main"])
+
+    def remove(self, port: int) -> None:
+        """An interface has gone."""
+        known = self._links.pop(port, None)
+        peer = self._peers.pop(port, None)
+        if known is not None:
+            known[1].close()
+            if self._active is not None:
+                _leave(self._active, known[0])
+        if peer is not None:
+            peer.close()
+
+    def deactivate(self) -> None:
+        """Take the program off all interfaces."""
+        for port in list(self._links):
+            self.remove(port)
+        self._active = None
+
+    def close(self) -> None:
+        """Detach everything."""
+        self.deactivate()
+        if self._pass is not None:
+            self._pass.close()
+            self._pass = None
+
+    # -- one interface ------------------------------------------------------------------------
+
+    def _attach(self, port: int, ifindex: int, program: Program) -> None:
+        if self.mode == "native" and not self._peer_ready(port, ifindex):
+            self._become_generic(program)
+        try:
+            link = call_in(self._netns, lambda: XdpLink(ifindex, program, self.mode))
+        except LibbpfError as error:
+            if self.mode == "generic" or error.errno in (errno.EBUSY, errno.EEXIST, errno.ENODEV):
+                raise
+            logger.info("interface %d has no native XDP (%s)", ifindex, error)
+            self._become_generic(program)
+            link = call_in(self._netns, lambda: XdpLink(ifindex, program, self.mode))
+        self._links[port] = (ifindex, link)
+
+    def _become_generic(self, program: Program) -> None:
+        """A frame may go from any port to any other: one that cannot do native makes all generic."""
+        self.mode = "generic"
+        for port, (ifindex, link) in list(self._links.items()):
+            link.close()
+            made = call_in(self._netns, lambda i=ifindex: XdpLink(i, program, "generic"))  # type: ignore[misc]
+            self._links[port] = (ifindex, made)
+
+    def _peer_ready(self, port: int, ifindex: int) -> bool:
+        """Make a veth's peer take redirected frames; False where that cannot be."""
+        try:
+            peer = call_in(self._netns, lambda: veth_peer(ifindex))
+        except (LookupError, OSError) as error:
+            logger.info("port %d: %s: generic XDP", port, error)
+            return False
+        if peer is None:
+            return True
+        try:
+            self._peers[port] = call_in(
+                str(peer.netns) if peer.netns else self._netns, lambda: XdpLink(peer.ifindex, self._passing(), "native")
+            )
+        except (EbpfError, OSError) as error:
+            if isinstance(error, LibbpfError) and error.errno in (errno.EBUSY, errno.EEXIST):
+                return True  # it has a program of its own, of another switch for instance
+            logger.info("port %d: the peer takes no program (%s): generic XDP", port, error)
+            return False
+        return True
+
+    def _passing(self) -> Program:
+        if self._pass is None:
+            self._pass = Object.open(compile_bpf(Path(__file__).parent / "pass.bpf.c"))
+            self._pass.load()
+        return self._pass.programs["p4_pass"]
+
+    def _enter(self, plane: XdpDataPlane, port: int, ifindex: int) -> None:
+        inports = plane.loaded.memory.view("inports", 2 * _INPORTS)
+        for step in range(_PLACES):
+            at = 2 * ((ifindex + step) % _INPORTS)
+            if inports[at] in (0, ifindex):
+                inports[at + 1] = port
+                inports[at] = ifindex
+                return
+        raise EbpfError(f"port {port}: too many interfaces with numbers like {ifindex}")
+
+    def _fill_devmap(self, plane: XdpDataPlane, interfaces: Mapping[int, int]) -> None:
+        devmap = plane.loaded.object.maps["ports"]
+        for port, ifindex in interfaces.items():
+            devmap.update(struct.pack("=I", port), struct.pack("=I", ifindex))
+
+
+def _leave(plane: XdpDataPlane, ifindex: int) -> None:
+    with contextlib.suppress(KeyError, ValueError):
+        inports = plane.loaded.memory.view("inports", 2 * _INPORTS)
+        for step in range(_PLACES):
+            at = 2 * ((ifindex + step) % _INPORTS)
+            if inports[at] == ifindex:
+                inports[at] = 0
+
+
+__all__ = ["Attachments", "Peer"]
