@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from p4cats.compiler.backends.model import generate
+from p4cats.compiler.backends.model import compile_program as compile_program_for_model
 from p4cats.compiler.backends.p4info import p4info, write_p4info
 from p4cats.compiler.diagnostics import CompileError, Reporter, Severity
 from p4cats.compiler.driver import compile_file
@@ -98,7 +98,7 @@ def run_packet_test(
 def _check_target(program: ir.Program, reporter: Reporter, must_run: bool) -> None:
     """Let the target's back end say now what it cannot run."""
     try:
-        generate(program)
+        compile_program_for_model(program)
     except CompileError as error:
         if must_run:
             raise

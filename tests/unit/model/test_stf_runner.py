@@ -68,12 +68,16 @@ def test_statements():
     assert command == Command(9, "mc_node_create", ("7", "1", "2"))
 
 
+def test_an_odd_digit_at_the_end_of_a_packet_is_a_byte():
+    assert parse_stf("packet 0 0a b") == [Send(1, 0, b"\x0a\x0b")]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("\npaket 0 00", r't.stf:2: error: no STF statement begins with "paket"'),
         ("packet x 00", "t.stf:1: error: expected a port number"),
-        ("packet 0 0", "whole bytes"),
+        ("packet 0 0x", "hexadecimal digits"),
         ("expect 0 0g", "hexadecimal digits"),
         ("add test1 f:1", "expected KEY:VALUE or ACTION"),
         ("add test1 f:1 set(port=1)", "expected ARG:VALUE"),

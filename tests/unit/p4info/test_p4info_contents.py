@@ -23,11 +23,23 @@ PROGRAMS = {
     "edge": ROOT / "p4src" / "edge.p4",
     "transit": ROOT / "p4src" / "transit.p4",
 }
+CONFORMANCE = (
+    "digests",
+    "direct_meters",
+    "index_types",
+    "packet_io",
+    "table_default",
+    "table_key_types",
+    "table_priorities",
+    "table_range_optional",
+    "value_sets",
+)
+PROGRAMS.update({name: ROOT / "tests" / "conformance" / "programs" / f"{name}.p4" for name in CONFORMANCE})
 
 
 def golden(name: str, text: str) -> None:
     path = HERE / f"{name}.p4info.txtpb"
-    if os.environ.get("P4CATS_GOLDEN") == "write":
+    if os.environ.get("P4CATS_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()
 
