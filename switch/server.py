@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +63,32 @@ def _is_loopback(host: str) -> bool:
 
 
 def credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Server credentials; UserError where a file cannot be read."""
+    """Server credentials; UserError where a file cannot be read, or key and certificate do not fit."""
     key, cert = _read(tls.key), _read(tls.cert)
     ca = None if tls.ca is None else _read(tls.ca)
+    _check_pair(tls)
     return grpc.ssl_server_credentials(
         [(key, cert)], root_certificates=ca, require_client_auth=ca is not None
     )
+
+
+def _check_pair(tls: Tls) -> None:
+    """UserError for files that gRPC would refuse without a word: it only says that it cannot listen."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.cert, tls.key, password=_no_password)
+    except ssl.SSLError as error:
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        raise UserError(f"TLS: {tls.cert} and {tls.key} are no certificate with its key: {reason}") from error
+    if tls.ca is not None:
+        try:
+            context.load_verify_locations(tls.ca)
+        except ssl.SSLError as error:
+            raise UserError(f"TLS: {tls.ca} holds no certificates: {error.reason or error}") from error
+
+
+def _no_password() -> str:
+    raise UserError("TLS: the key is encrypted; a switch cannot ask for its password")
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,7 @@ import finsy as fy
 import pytest
 from finsy import P4TableAction as Action
 from finsy import P4TableMatch as Match
+from finsy.p4entity import P4ValueSetMember
 from served import everything, run, served
 
 from p4cats.compiler.backends.p4info import write_p4info
@@ -107,6 +108,98 @@ def test_members_groups_counters_meters_registers_value_sets_replication(options
         assert len(await read(switch, fy.P4DigestEntry("learn_t"))) == 1
 
     with_switch(options, test)
+
+
+def test_direct_counters_and_meters_by_entry_and_inside_it(options: fy.SwitchOptions) -> None:
+    async def test(switch: fy.Switch) -> None:
+        route = fy.P4TableEntry("routes", match=Match(vrf=1, dst="10.0.0.0/8"), action=Action("drop"))
+        acl = fy.P4TableEntry("acl", match=Match(protocol=6), action=Action("mark"), priority=7)
+        await switch.write([+route, +acl])
+        config = fy.P4MeterConfig(cir=1, cburst=2, pir=3, pburst=4)
+        await switch.write(
+            [
+                ~fy.P4DirectCounterEntry(
+                    "route_counter",
+                    table_entry=fy.P4TableEntry("routes", match=Match(vrf=1, dst="10.0.0.0/8")),
+                    data=fy.P4CounterData(packet_count=3, byte_count=300),
+                ),
+                ~fy.P4DirectMeterEntry(
+                    table_entry=fy.P4TableEntry("acl", match=Match(protocol=6), priority=7), config=config
+                ),
+            ]
+        )
+        [counter] = await read(switch, fy.P4DirectCounterEntry("route_counter"))
+        assert (counter.packet_count, counter.byte_count) == (3, 300)
+        [meter] = await read(switch, fy.P4DirectMeterEntry(table_entry=fy.P4TableEntry("acl")))
+        assert meter.config == config
+        [entry] = await read(switch, fy.P4TableEntry("routes", counter_data=fy.P4CounterData()))
+        assert entry.counter_data == fy.P4CounterData(packet_count=3, byte_count=300)
+        [entry] = await read(switch, fy.P4TableEntry("acl", meter_config=config))
+        assert entry.meter_config == config
+
+    with_switch(options, test)
+
+
+def test_value_sets_default_entries_and_entries_of_the_program(options: fy.SwitchOptions) -> None:
+    async def test(switch: fy.Switch) -> None:
+        members = [P4ValueSetMember(0x88B5), P4ValueSetMember(0x88B6)]
+        await switch.write([~fy.P4ValueSetEntry("known_types", members=members)])
+        [value_set] = await read(switch, fy.P4ValueSetEntry("known_types", members=[]))
+        assert [m.value for m in value_set.members] == [0x88B5, 0x88B6]
+        await switch.write(
+            [~fy.P4TableEntry("stations", is_default_action=True, action=Action("flood", group=5))]
+        )
+        [default] = await read(switch, fy.P4TableEntry("stations", is_default_action=True))
+        assert default.action == Action("flood", group=5)
+        assert [e.is_const for e in await read(switch, fy.P4TableEntry("classes"))] == [True, True]
+        members_and_groups = [
+            +fy.P4ActionProfileMember("shared", member_id=1, action=Action("set_class", **{"class": 1})),
+            +fy.P4TableEntry("profiled", match=Match(tos=1), action=fy.P4IndirectAction(member_id=1)),
+        ]
+        await switch.write(members_and_groups)
+        [entry] = await read(switch, fy.P4TableEntry("profiled"))
+        assert entry.action.member_id == 1
+
+    with_switch(options, test)
+
+
+def test_what_was_inserted_is_deleted_by_wildcard_or_by_key(options: fy.SwitchOptions) -> None:
+    async def test(switch: fy.Switch) -> None:
+        others = [fy.P4MulticastGroupEntry(5, replicas=[1, 2]), fy.P4CloneSessionEntry(9, replicas=[3])]
+        digest = fy.P4DigestEntry("learn_t", max_list_size=1)
+        entry = fy.P4TableEntry("stations", match=Match(address=1), action=Action("forward", port=1))
+        await switch.insert([entry, *others, digest])
+        everything = [
+            fy.P4TableEntry("stations"),
+            fy.P4MulticastGroupEntry(),
+            fy.P4CloneSessionEntry(),
+            fy.P4DigestEntry(),
+        ]
+        assert len(await read(switch, everything)) == 4
+        await switch.delete_many([fy.P4TableEntry("stations")])
+        await switch.delete([*others, digest])
+        assert await read(switch, everything) == []
+
+    with_switch(options, test)
+
+
+def test_packet_out_comes_back_and_idle_entries_are_told(options: fy.SwitchOptions) -> None:
+    async def main() -> None:
+        async with served() as s, fy.Switch("sw", s.address, options) as switch:
+            s.target.start()
+            packets, idle = switch.read_packets(), switch.read_idle_timeouts()
+            waiting = asyncio.ensure_future(anext(packets)), asyncio.ensure_future(anext(idle))
+            await asyncio.sleep(0)
+            learned = fy.P4TableEntry(
+                "learned", match=Match(address=9), action=Action("NoAction"), idle_timeout_ns=1, metadata=b"m"
+            )
+            await switch.write([+learned, fy.P4PacketOut(bytes(60), egress_port=510, unused=0)])
+            packet, note = await asyncio.wait_for(asyncio.gather(*waiting), 15)
+            assert packet.payload == bytes(60)
+            assert [(e.match, e.metadata) for e in note.table_entry] == [({"address": 9}, b"m")]
+            s.target.stop()
+
+    run(main)
 
 
 def test_digests_and_packets_reach_finsy(options: fy.SwitchOptions) -> None:

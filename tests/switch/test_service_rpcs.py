@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import grpc
 import pytest
@@ -475,5 +476,69 @@ def test_role_writes_what_its_configuration_allows() -> None:
             error = await status(c.insert(route(1)))
             assert [d.canonical_code for d in error_details(error)] == [7]
             assert await code(c.set_pipeline("VERIFY", transit().config)) == "PERMISSION_DENIED"
+
+    run(test)
+
+
+# -- many clients --------------------------------------------------------------------------------
+
+
+def test_fifty_streams_elect_one_primary_and_readers_see_writes_whole() -> None:
+    """Writers, readers and packets of many clients at once; each batch of 50 is seen whole or not at all."""
+
+    async def test() -> None:
+        async with served(everything()) as s, contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(client(s.address)) for _ in range(50)]
+            replies = await asyncio.gather(*(c.arbitrate(n) for n, c in enumerate(clients, 1)))
+            assert sum(r.status.code == 0 for r in replies) >= 1
+            primary = clients[-1]
+            batches = [[route(256 * k + n) for n in range(50)] for k in range(20)]
+            routes = p4r.Entity(table_entry=p4r.TableEntry(table_id=id_of("routes")))
+            counts: list[int] = []
+
+            async def reader(c: Client) -> None:
+                for _ in range(5):
+                    counts.append(len(await c.read(routes)))
+
+            async def writer() -> None:
+                for batch in batches:
+                    await primary.insert(*batch)
+
+            async def intruder(c: Client) -> None:
+                assert await code(c.insert(station(1))) == "PERMISSION_DENIED"
+                await c.send(packet=p4r.PacketOut(payload=b"x"))
+                assert (await c.receive("error")).canonical_code == 7
+
+            await asyncio.gather(writer(), *map(reader, clients[:20]), *map(intruder, clients[20:49]))
+            assert counts == [n for n in counts if n % 50 == 0]
+            assert len(await primary.read(routes)) == 1000
+            await primary.hang_up()
+            notes = await asyncio.gather(*(last_arbitration(c) for c in clients[:49]))
+            assert set(notes) == {5}
+
+    async def last_arbitration(c: Client) -> int:
+        """What a backup heard in the end: that nobody is primary."""
+        while (code_ := (await c.receive("arbitration")).status.code) != 5:
+            pass
+        return int(code_)
+
+    run(test)
+
+
+def test_clients_that_vanish_leave_nothing_behind() -> None:
+    async def test() -> None:
+        async with served(everything()) as s:
+            for election_id in range(1, 40):
+                async with client(s.address) as c:
+                    await c.arbitrate(election_id)
+                    await c.insert(station(election_id % 4))
+                    await c.write(update(station(election_id % 4), DELETE))
+            async with client(s.address) as c:
+                assert (await c.arbitrate(40)).status.code == 0
+                for _ in range(100):
+                    if len(s.service.streams._outboxes) == 1:
+                        break
+                    await asyncio.sleep(0.02)
+                assert len(s.service.streams._outboxes) == 1
 
     run(test)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
+from served import everything, run, served
 from switch_process import EVERYTHING, running_switch
 
 from p4cats.switch.shell import ensure_environment, shell_argv
@@ -113,6 +115,101 @@ def test_shell_lists_tables_and_writes_and_reads_every_entity_it_knows(shell_pyt
     assert result["meters"] == 1
     assert result["digests"] == 1
     assert "ALREADY_EXISTS" in result["error"]
+
+
+MORE = """
+import json, sys
+import p4runtime_sh.shell as sh
+
+sh.setup(device_id=1, grpc_addr=sys.argv[1], election_id=(0, 7), config=None)
+try:
+    result = {"version": sh.APIVersion()}
+
+    ways = sh.TableEntry("I.balanced")
+    ways.match["dst"] = "10.0.0.0/8"
+    way = sh.Action("I.forward")
+    way["port"] = "1"
+    ways.oneshot = sh.Oneshot("I.balanced")
+    ways.oneshot.add(way, weight=2)
+    ways.insert()
+    result["weights"] = [
+        a.weight for e in sh.TableEntry("I.balanced").read() for a in e.oneshot.actions
+    ]
+
+    acl = sh.TableEntry("I.acl")(action="I.mark", priority=7)
+    acl.match["protocol"] = "6"
+    acl.meter_config.cir, acl.meter_config.pir = 10, 20
+    acl.insert()
+    result["meters"] = [m.cir for m in sh.DirectMeterEntry("I.acl_meter").read()]
+    meter = sh.DirectMeterEntry("I.acl_meter")
+    meter.table_entry.match["protocol"] = "6"
+    meter.table_entry.priority = 7
+    meter.cir = meter.pir = 30
+    meter.modify()
+    result["meters"] += [m.cir for m in sh.DirectMeterEntry("I.acl_meter").read()]
+
+    packets = sh.PacketIn()
+    out = sh.PacketOut(b"x" * 60)
+    out.metadata["egress_port"] = "510"
+    out.metadata["unused"] = "0"
+    out.send()
+    result["packets"] = [len(p.packet.payload) for p in packets.sniff(timeout=0.5)]
+
+    digest = sh.DigestEntry("learn_t")
+    digest.max_timeout_ns, digest.max_list_size, digest.ack_timeout_ns = 0, 1, 0
+    lists = sh.DigestList()
+    digest.insert()
+    print("send", flush=True)
+    result["digests"] = [len(d.digest.data) for d in lists.sniff(timeout=1)][:1]
+    digest.delete()
+
+    notes = sh.IdleTimeoutNotification()
+    learned = sh.TableEntry("I.learned")(action="NoAction")
+    learned.match["address"] = "00:00:00:00:00:09"
+    learned.idle_timeout_ns = 1
+    learned.insert()
+    result["idle"] = [
+        len(n.idle_timeout_notification.table_entry) for n in notes.sniff(timeout=2.2)
+    ][:1]
+    learned.time_since_last_hit.elapsed_ns = 0
+    result["hit"] = [e.time_since_last_hit.elapsed_ns > 0 for e in learned.read()]
+    learned = sh.TableEntry("I.learned")
+    learned.match["address"] = "00:00:00:00:00:09"
+    learned.delete()
+    print(json.dumps(result))
+finally:
+    sh.teardown()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_shell_uses_action_sets_direct_meters_and_every_kind_of_stream_message(shell_python: Path) -> None:
+    frame = bytes.fromhex("02000000000b02000000000a88b5") + bytes(50)
+
+    async def main() -> None:
+        async with served(everything()) as s:
+            s.target.start()
+            shell = await asyncio.create_subprocess_exec(
+                shell_python, "-c", MORE, s.address, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            assert shell.stdout is not None
+            while await shell.stdout.readline() not in (b"send\n", b""):
+                pass  # the shell shows what is set
+            s.target.receive(3, frame)
+            answer, errors = await asyncio.wait_for(shell.communicate(), 60)
+            s.target.stop()
+            assert shell.returncode == 0, errors.decode()
+            assert json.loads(answer.splitlines()[-1]) == {
+                "version": "1.4.1",
+                "weights": [2],
+                "meters": [10, 30],
+                "packets": [60],
+                "digests": [1],
+                "idle": [1],
+                "hit": [True],
+            }
+
+    run(main)
 
 
 @pytest.mark.timeout(300)

@@ -55,6 +55,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "-CAcreateserial",
         )
         openssl(directory, *sign, "-out", f"{name}.pem", "-days", "2", "-extfile", "san")
+        if ca == "ca":
+            openssl(directory, *sign, "-out", f"expired-{name}.pem", "-days", "-1", "-extfile", "san")
+            shutil.copy(directory / f"{name}.key", directory / f"expired-{name}.key")
     return directory
 
 
@@ -66,9 +69,12 @@ def channel_credentials(directory: Path, name: str | None = None) -> grpc.Channe
     return grpc.ssl_channel_credentials(ca, key, cert)
 
 
-def outcome(directory: Path, name: str | None, mutual: bool, plain: bool = False) -> list[str]:
-    """How a client fares: OK, or the status of its request."""
-    tls = Tls(directory / "server.pem", directory / "server.key", directory / "ca.pem" if mutual else None)
+def outcome(
+    directory: Path, name: str | None, mutual: bool, plain: bool = False, server: str = "server"
+) -> list[str]:
+    """How a client fares: OK, or the status of its request and why."""
+    ca = directory / "ca.pem" if mutual else None
+    tls = Tls(directory / f"{server}.pem", directory / f"{server}.key", ca)
     result = []
 
     async def test() -> None:
@@ -78,7 +84,7 @@ def outcome(directory: Path, name: str | None, mutual: bool, plain: bool = False
                 try:
                     await c.get_pipeline()
                 except grpc.aio.AioRpcError as error:
-                    result.append(error.code().name)
+                    result.extend([error.code().name, error.details() or ""])
                 else:
                     result.append("OK")
 
@@ -91,14 +97,55 @@ def test_server_certificate_lets_clients_in_that_trust_its_ca(certificates: Path
 
 
 def test_plain_text_client_is_not_answered(certificates: Path) -> None:
-    assert outcome(certificates, None, mutual=False, plain=True) == ["UNAVAILABLE"]
+    assert outcome(certificates, None, mutual=False, plain=True)[0] == "UNAVAILABLE"
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("client", "OK"), (None, "UNAVAILABLE"), ("stranger", "UNAVAILABLE")]
+    ("name", "expected", "told"),
+    [
+        ("client", "OK", ""),
+        (None, "UNAVAILABLE", "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+        ("stranger", "UNAVAILABLE", "unable to get local issuer certificate"),
+        ("expired-client", "UNAVAILABLE", "certificate has expired"),
+    ],
 )
-def test_mutual_tls_lets_known_clients_in_only(certificates: Path, name: str | None, expected: str) -> None:
-    assert outcome(certificates, name, mutual=True) == [expected]
+def test_mutual_tls_lets_known_clients_in_only_and_the_switch_tells_why(
+    certificates: Path, name: str | None, expected: str, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert outcome(certificates, name, mutual=True)[0] == expected
+    assert told in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [("expired-server", "certificate has expired"), ("stranger", "unable to get local issuer certificate")],
+)
+def test_client_is_told_what_is_wrong_with_the_switchs_certificate(
+    certificates: Path, server: str, told: str
+) -> None:
+    code, details = outcome(certificates, None, mutual=False, server=server)
+    assert code == "UNAVAILABLE"
+    assert told in details
+
+
+def test_certificate_with_another_key_is_a_users_mistake(certificates: Path) -> None:
+    with pytest.raises(UserError, match="key values mismatch"):
+        credentials(Tls(certificates / "server.pem", certificates / "client.key"))
+
+
+def test_encrypted_key_is_a_users_mistake(certificates: Path) -> None:
+    arguments = ("-in", "server.key", "-out", "secret.key", "-aes256", "-passout", "pass:x")
+    openssl(certificates, "ec", *arguments)
+    with pytest.raises(UserError, match="encrypted"):
+        credentials(Tls(certificates / "server.pem", certificates / "secret.key"))
+
+
+def test_file_that_only_looks_like_certificates_is_a_users_mistake(
+    certificates: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    with pytest.raises(UserError, match="holds no certificates"):
+        credentials(Tls(certificates / "server.pem", certificates / "server.key", tmp_path / "ca.pem"))
 
 
 def test_unreadable_or_malformed_files_are_a_users_mistake(certificates: Path, tmp_path: Path) -> None:
