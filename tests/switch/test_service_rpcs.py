@@ -475,6 +475,9 @@ def test_role_writes_what_its_configuration_allows() -> None:
             await c.insert(station(1))
             error = await status(c.insert(route(1)))
             assert [d.canonical_code for d in error_details(error)] == [7]
+            group = p4r.PacketReplicationEngineEntry(multicast_group_entry={"multicast_group_id": 1})
+            everyones = p4r.Entity(packet_replication_engine_entry=group)
+            await c.write(p4r.Update(type=INSERT, entity=everyones))
             assert await code(c.set_pipeline("VERIFY", transit().config)) == "PERMISSION_DENIED"
 
     run(test)
@@ -540,5 +543,19 @@ def test_clients_that_vanish_leave_nothing_behind() -> None:
                         break
                     await asyncio.sleep(0.02)
                 assert len(s.service.streams._outboxes) == 1
+
+    run(test)
+
+
+def test_other_stream_messages_are_answered_with_an_error() -> None:
+    async def test() -> None:
+        async with served(everything()) as s, client(s.address) as c:
+            await c.arbitrate(1)
+            message = p4r.StreamMessageRequest()
+            message.other.Pack(p4r.PacketOut(payload=b"x"))
+            await c.send(other=message.other)
+            error = await c.receive("error")
+            assert error.canonical_code == 3
+            assert error.other.other == message.other
 
     run(test)
