@@ -78,6 +78,8 @@ def key_name(node: ast.Expression, e: tree.Expr) -> str | None:
             own = None
             if isinstance(e, tree.FieldRef) and isinstance(e.base.type, Composite):
                 own = text_of(e.base.type.fields[e.name].annotations, "name")
+            if own is not None and own.startswith("."):
+                return own[1:]  # a global name: whatever holds the field is left out
             return None if base is None else f"{base}.{own or node.name}"
         case ast.Index() if isinstance(e, tree.Element):
             base, index = key_name(node.base, e.base), _index_text(node.index, e.index)

@@ -135,6 +135,17 @@ def test_validity_key_is_named_valid_and_one_bit_wide() -> None:
     assert (table.match_fields[0].name, table.match_fields[0].bitwidth) == ("hdr.h.$valid$", 1)
 
 
+def test_global_name_of_a_field_leaves_out_what_holds_it() -> None:
+    # Programs translated from P4_14 name their headers so: @name(".ipv4") ipv4_t ipv4;
+    text = SKELETON.replace("h_t h;", '@name(".outer") h_t h;').format(
+        locals="table t { key = { hdr.h.f: exact; hdr.h.isValid(): exact; m.x: exact; }"
+        " actions = { NoAction; } }",
+        body="t.apply();",
+    )
+    [table] = p4info(compile_text(text, "test.p4")).tables
+    assert [f.name for f in table.match_fields] == ["outer.f", "outer.$valid$", "m.x"]
+
+
 def test_annotations_are_kept_except_those_with_fields_of_their_own() -> None:
     [table] = info_of(
         '@name(".global") @id(9) @brief("what") @mine("x") @flag table t { actions = { NoAction; } }'
