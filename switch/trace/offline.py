@@ -8,7 +8,7 @@ from pathlib import Path
 from p4cats.compiler.ir import nodes
 from p4cats.switch.stf.parse import parse_stf
 from p4cats.switch.stf.runner import TARGETS, ModelTarget, run_statements
-from p4cats.switch.trace.plane import TracePlane
+from p4cats.switch.trace.plane import CPU_PORT, TracePlane
 from p4cats.switch.trace.tracer import PacketTrace
 
 _NAME = "trace"
@@ -25,11 +25,21 @@ class _TracingTarget(ModelTarget):
         super().__init__(program, received)
         self.traces: list[PacketTrace] = []
         self.plane = TracePlane(program, clock=self.clock)
+        self._received = received
 
     def send(self, port: int, packet: bytes) -> None:
         """Trace a packet."""
         self.passes(_PACKET_NS)
-        self.traces.append(self.plane.trace(port, packet))
+        trace = self.plane.trace(port, packet)
+        self.traces.append(trace)
+        for way in trace.outcome:
+            if way.get("sent"):
+                self._received(way.get("port", CPU_PORT), bytes.fromhex(way["bytes"]))
+
+
+def tracing_target(program: nodes.Program, received: Callable[[int, bytes], None]) -> _TracingTarget:
+    """A target of the STF runner."""
+    return _TracingTarget(program, received)
 
 
 def trace_stf(program: nodes.Program, path: Path) -> list[PacketTrace]:
@@ -38,7 +48,7 @@ def trace_stf(program: nodes.Program, path: Path) -> list[PacketTrace]:
     made: list[_TracingTarget] = []
 
     def make(program: nodes.Program, received: Callable[[int, bytes], None]) -> _TracingTarget:
-        made.append(_TracingTarget(program, received))
+        made.append(tracing_target(program, received))
         return made[0]
 
     TARGETS[_NAME] = make
@@ -49,4 +59,4 @@ def trace_stf(program: nodes.Program, path: Path) -> list[PacketTrace]:
     return made[0].traces
 
 
-__all__ = ["trace_stf"]
+__all__ = ["trace_stf", "tracing_target"]

@@ -17,6 +17,8 @@ from p4cats.switch.model.support import AssertionFailed, Packet
 from p4cats.switch.trace.tracer import PacketTrace, Tracer
 
 CPU_PORT = 510
+_MOST_ROUNDS = 100
+"""A program whose copies are copied again must not keep a trace from its end."""
 
 _traced: deque[tuple[nodes.Program, Traced]] = deque(maxlen=4)
 
@@ -116,6 +118,10 @@ class TracePlane(ModelDataPlane):
     def trace(self, port: int, packet: bytes) -> PacketTrace:
         """Let a packet come in by a port; everything that comes of it."""
         self.process(port, packet)
+        for _ in range(_MOST_ROUNDS):  # copies that egress has made may be queued still
+            if not self.queues.waiting:
+                break
+            self.run()
         if not self.tracer.outcome:
             self.tracer.note("nothing", "nothing left the switch")
         return self.tracer.take(port, packet)
@@ -152,7 +158,9 @@ class TracePlane(ModelDataPlane):
             result = function(*arguments)
             if kind == "deparser" and packet.payload:
                 size = len(packet.payload)
-                self.tracer.note("payload", f"then {size} bytes of payload", length=size)
+                self.tracer.note(
+                    "payload", f"then {size} {'byte' if size == 1 else 'bytes'} of payload", length=size
+                )
             return result
 
         return call

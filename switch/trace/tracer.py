@@ -7,6 +7,7 @@ assignment, a copy of a header, an extern). Locals are handed over by the call.
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ from p4cats.switch.model.support import Packet
 from p4cats.switch.trace.values import Shower, headers, leaves
 
 _DROP_PORT = 511
+_LONGEST_CALL = 100
+"""Characters of a call that people are shown; JSON has all of it."""
 _CONSTANT = re.compile(r"HashAlgorithm\.|\d")
 
 Data = dict[str, Any]
@@ -353,7 +356,9 @@ class Tracer:
             data["arguments"] = arguments
         if s.name.startswith(("register.", "counter.", "meter.")) and values:
             data["index"] = int(values[0])
-        step = self._step("extern", site, data, data["call"])
+        step = self._step(
+            "extern", site, data, textwrap.shorten(data["call"], _LONGEST_CALL, placeholder=" …")
+        )
         if s.name == "register.write":
             data["old"] = self._cell(s, data["index"])
         self._pending = step
@@ -375,6 +380,10 @@ class Tracer:
                 step.text = [f"counter {name}[{step.data['index']}] +1"]
             case "direct_counter.count":
                 step.text = [f"counter {name} of the entry +1"]
+            case "update_checksum" | "update_checksum_with_payload" if not step.data["arguments"][0]["value"]:
+                step.text = [f"{s.name}: not to be done (its condition is false)"]
+            case "verify_checksum" | "verify_checksum_with_payload" if not step.data["arguments"][0]["value"]:
+                step.text = [f"{s.name}: not to be done (its condition is false)"]
             case "hash":
                 inputs = [a for a in step.data.get("arguments", []) if not _CONSTANT.match(a["expression"])]
                 shown = ", ".join(f"{a['expression']}={a['value']}" for a in inputs)
