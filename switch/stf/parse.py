@@ -72,7 +72,7 @@ class _Line:
     def parse(self) -> Statement | None:
         if not self.text:
             return None
-        word, _, rest = self.text.partition(" ") if " " in self.text else self.text.partition("\t")
+        word, rest = [*self.text.split(None, 1), ""][:2]
         keyword = word.lower()
         handlers: dict[str, Callable[[str], Statement | None]] = {
             "add": self._add, "setdefault": self._set_default, "packet": self._packet, "expect": self._expect,

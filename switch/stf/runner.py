@@ -95,8 +95,16 @@ class ModelTarget:
         return [f"{drops[why]} packets dropped: {why}" for why in FATAL_DROPS if drops[why]]
 
 
+def _xdp_target(program: nodes.Program, received: Callable[[int, bytes], None]) -> StfTarget:
+    """The program in the kernel (needs root)."""
+    from p4cats.switch.xdp.stf import XdpStfTarget  # noqa: PLC0415 (libbpf only where it is asked for)
+
+    return XdpStfTarget(program, received)
+
+
 TARGETS: dict[str, Callable[[nodes.Program, Callable[[int, bytes], None]], StfTarget]] = {
-    "model": ModelTarget
+    "model": ModelTarget,
+    "xdp": _xdp_target,
 }
 """Targets by name; another one is added here."""
 

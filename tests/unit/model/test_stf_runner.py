@@ -68,6 +68,12 @@ def test_statements():
     assert command == Command(9, "mc_node_create", ("7", "1", "2"))
 
 
+def test_tabs_and_spaces_part_words():
+    add, packet = parse_stf("add \t t  k : 1  act( a : 2 , b:3 ) \n\tpacket\t0\t00 0a\t0B")
+    assert add == Add(1, "t", None, (("k", "1"),), "act", (("a", "2"), ("b", "3")))
+    assert packet == Send(2, 0, b"\x00\x0a\x0b")
+
+
 def test_an_odd_digit_at_the_end_of_a_packet_is_a_byte():
     assert parse_stf("packet 0 0a b") == [Send(1, 0, b"\x0a\x0b")]
 
