@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 from p4cats.compiler.ir import nodes
@@ -27,6 +28,7 @@ class XdpStfTarget:
     def __init__(self, program: nodes.Program, received: Callable[[int, bytes], None]) -> None:
         self.clock = _Clock()
         self.plane = XdpDataPlane(program, received, clock=self.clock)
+        weakref.finalize(self, self.plane.close)
 
     def send(self, port: int, packet: bytes) -> None:
         """Process a packet."""

@@ -164,6 +164,7 @@ INLINE u32 slot_of(u32 *found) { return found ? *found : 0; }
 
 INLINE int take_varbit(struct xdp_md *ctx, u8 *to, u32 from, u32 n, u32 most)
 {
+	asm volatile("" : "+r"(n)); /* lest clang prove what the verifier then cannot */
 	if (n == 0)
 		return 0;
 	if (n > most)
@@ -173,6 +174,7 @@ INLINE int take_varbit(struct xdp_md *ctx, u8 *to, u32 from, u32 n, u32 most)
 
 INLINE int put_varbit(struct xdp_md *ctx, u8 *of, u32 to, u32 n, u32 most)
 {
+	asm volatile("" : "+r"(n)); /* lest clang prove what the verifier then cannot */
 	if (n == 0)
 		return 0;
 	if (n > most)

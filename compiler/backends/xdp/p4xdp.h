@@ -159,23 +159,44 @@ INLINE u128 mul128(u128 a, u128 b)
 INLINE u64 div64(u64 a, u64 b) { return b ? a / b : 0; }
 INLINE u64 mod64(u64 a, u64 b) { return b ? a % b : 0; }
 
-/* Quotient (`rest` 0) or remainder, bit by bit. */
+struct p4_division { u64 a1, a0, b1, b0; };
+
+/* a / b into a, a % b into b, bit by bit. A global function: the verifier walks it once, not at every call. */
+__attribute__((noinline, weak)) int p4_divide(struct p4_division *d)
+{
+	u64 r1 = 0, r0 = 0, q1 = 0, q0 = 0, a1, a0, b1, b0;
+	if (!d)
+		return 0;
+	a1 = d->a1, a0 = d->a0, b1 = d->b1, b0 = d->b0;
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < 128; i++) {
+		u64 carry = r1 >> 63, d0, d1, borrow, take;
+		r1 = r1 << 1 | r0 >> 63;
+		r0 = r0 << 1 | a1 >> 63;
+		a1 = a1 << 1 | a0 >> 63;
+		a0 <<= 1;
+		d0 = r0 - b0;
+		borrow = ((~r0 & b0) | (~(r0 ^ b0) & d0)) >> 63;
+		d1 = r1 - b1 - borrow;
+		borrow = ((~r1 & b1) | (~(r1 ^ b1) & d1)) >> 63;
+		take = -(carry | (borrow ^ 1));
+		asm volatile("" : "+r"(take));
+		r0 = (d0 & take) | (r0 & ~take);
+		r1 = (d1 & take) | (r1 & ~take);
+		q1 = q1 << 1 | q0 >> 63;
+		q0 = q0 << 1 | (take & 1);
+	}
+	d->a1 = q1, d->a0 = q0, d->b1 = r1, d->b0 = r0;
+	return 0;
+}
+
 INLINE u128 divide128(u128 a, u128 b, u32 rest)
 {
-	u128 q = 0, r = 0;
+	struct p4_division d = { a >> 64, a, b >> 64, b };
 	if (b == 0)
 		return 0;
-	for (u32 i = 0; i < 128; i++) {
-		u64 carry = (u64)(r >> 127);
-		r = r << 1 | (u64)(a >> 127);
-		a <<= 1;
-		q <<= 1;
-		if (carry || r >= b) {
-			r -= b;
-			q |= 1;
-		}
-	}
-	return rest ? r : q;
+	p4_divide(&d);
+	return rest ? W128(d.b1, d.b0) : W128(d.a1, d.a0);
 }
 
 INLINE u64 min64(u64 a, u64 b) { return a < b ? a : b; }

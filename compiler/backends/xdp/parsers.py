@@ -240,8 +240,8 @@ class ParserEmitter(TableEmitter):
         if varbit is None:
             raise unsupported(e.span, f"header {header.type} has no varbit field")
         first, type_ = varbit
-        if first != fixed_bits(header.type) or first % 8:
-            raise unsupported(s.span, f"header {header.type}: fields behind the varbit", "make the varbit its last field")
+        if first % 8:
+            raise unsupported(s.span, f"header {header.type}: its varbit does not begin at an octet")
         bits = self.word_local("bits")
         self.line(f"{bits} = (u64){self.value(e)};")
         self.line(f"if ({bits} > {type_.max_width}) {{")
@@ -249,19 +249,22 @@ class ParserEmitter(TableEmitter):
         self.line(f"}} else if ({bits} & 7) {{")
         self._reject(self.module.error("ParserInvalidArgument"))
         self.line("}")
-        size = first // 8
+        before, size = first // 8, fixed_bits(header.type) // 8
         self.line(f"if (pos + {size} + {bits} / 8 > packet_end(ctx)) {{")
-        self._reject(self.module.error("PacketTooShort"))
-        self.line("}")
-        if size:
-            self._take(header.bytes, size)
-        self.line(f"{header.varbits} = {bits};")
-        self.line(f"if (take_varbit(ctx, {header.bytes} + {size}, pos + {size}, {bits} / 8, {type_.max_width // 8})) {{")
         self._reject(self.module.error("PacketTooShort"))
         self.line("}")
         if header.at:
             self.line(f"{header.at} = pos;")
-        self.line(f"pos = AT(pos + {size} + {bits} / 8);")
+        self._take(header.bytes, before)
+        most = type_.max_width // 8
+        self.line(f"if (take_varbit(ctx, {header.bytes} + {size}, pos + {before}, {bits} / 8, {most})) {{")
+        self._reject(self.module.error("PacketTooShort"))
+        self.line("}")
+        self.line(f"{header.varbits} = {bits};")
+        self.line(f"pos = AT(pos + {before} + {bits} / 8);")
+        if size > before:
+            self._take(f"{header.bytes} + {before}", size - before)
+            self.line(f"pos = AT(pos + {size - before});")
 
     def _lookahead(self, s: nodes.Stmt, target: nodes.Expr) -> None:
         width = self._bits(target.type, s)
@@ -320,23 +323,29 @@ class ParserEmitter(TableEmitter):
             if header.at:
                 self.line(f"if ((u16)({header.at} - shift) != o || {header.at} == NOWHERE) {{")
                 self.depth += 1
-            if size:
-                self.line(f"if (data + o + {size} <= end)")
-                self.line(f"\tcopy(data + o, {header.bytes}, {size});")
-                self.line(f"else if (bpf_xdp_store_bytes(ctx, o, {header.bytes}, {size}))")
-                self.line("\tgoto failed;")
-            if header.varbits:
-                varbit = varbit_field(header.type)
-                assert varbit is not None
+            varbit = varbit_field(header.type)
+            before = varbit[0] // 8 if varbit else size
+            self._put(header.bytes, "o", before)
+            if varbit:
                 most = varbit[1].max_width // 8
-                self.line(f"if (put_varbit(ctx, {header.bytes} + {size}, o + {size}, {header.varbits} / 8, {most}))")
+                self.line(f"if (put_varbit(ctx, {header.bytes} + {size}, o + {before}, {header.varbits} / 8, {most}))")
                 self.line("\tgoto failed;")
+                self.line(f"behind = AT(o + {before} + {header.varbits} / 8);")
+                self._put(f"{header.bytes} + {before}", "behind", size - before)
             if header.at:
                 self.depth -= 1
                 self.line("}")
             self.line(f"o = AT(o + {size}{extra});")
         self.depth -= 1
         self.line("}")
+
+    def _put(self, of: str, at: str, size: int) -> None:
+        """Write octets into the packet."""
+        if size:
+            self.line(f"if (data + {at} + {size} <= end)")
+            self.line(f"\tcopy(data + {at}, {of}, {size});")
+            self.line(f"else if (bpf_xdp_store_bytes(ctx, {at}, {of}, {size}))")
+            self.line("\tgoto failed;")
 
 
 def _reachable(parser: nodes.Parser) -> list[str]:

@@ -197,6 +197,9 @@ def header_fields(place: HeaderPlace, type_: Composite, first: int = 0) -> dict[
         if isinstance(f.type, Composite):
             found[f.name] = StructPlace(f.type, header_fields(place, f.type, first))
             first += fixed_bits(f.type)
+        elif isinstance(f.type, Varbit):
+            # Kept behind all others, so that they have fixed places.
+            found[f.name] = FieldPlace(f.type, place, fixed_bits(place.type))
         else:
             found[f.name] = FieldPlace(f.type, place, first)
             first += width_of(f.type)

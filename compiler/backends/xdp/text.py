@@ -64,7 +64,7 @@ _HEAD = r"""
 SEC("xdp.frags") int p4_main(struct xdp_md *ctx)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	u32 port = NO_PORT, base = 0, kind = RUN_INGRESS, pos, shift, size, o, steps = 0;
+	u32 port = NO_PORT, base = 0, kind = RUN_INGRESS, pos, shift, size, o, behind, steps = 0;
 	struct scratch *s;
 	void *data, *end;
 	u32 z;""".splitlines()
