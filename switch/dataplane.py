@@ -80,7 +80,7 @@ class GroupRef:
 Target = ActionCall | MemberRef | GroupRef
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each update, and frozen ones take three times as long
 class TableEntry:
     """An entry; `priority` is P4Runtime's (larger wins), 0 where the table takes none."""
 

@@ -6,7 +6,7 @@ table are made once; what they return is complete and checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from finsy.proto import p4r
 
@@ -63,10 +63,15 @@ class KeyCodec(_Codec):
         self._absent = [_absent(f) for f in fields]
         self._decoders: dict[int, tuple[int, Decoder]] = {f.id: (f.index, self._decoder(f)) for f in fields}
 
-    def decode(self, matches: Iterable[p4r.FieldMatch]) -> dp.Key:
+    def decode(self, matches: Sequence[p4r.FieldMatch]) -> dp.Key:
         """The complete key; don't-cares are filled in."""
         absent = self._absent
         slots = absent.copy()
+        if len(matches) == 1 == len(slots):
+            match = matches[0]  # the iterators of protobuf's lists take twice as long
+            found = self._decoders.get(match.field_id)
+            if found is not None:
+                return (found[1](match),)
         for match in matches:
             try:
                 index, decoder = self._decoders[match.field_id]
@@ -259,7 +264,7 @@ class ActionCodec(_Codec):
         }
         self._by_name = {a.name: a for a in actions.values()}
         self._plain = {
-            a.id: (a.name, len(a.params), [(p.id, _bits(p.value)) for p in in_order])
+            a.id: (a.name, [(p.id, _bits(p.value)) for p in in_order])
             for a in actions.values()
             for in_order in [sorted(a.params.values(), key=lambda p: p.index)]
             if all(_bits(p.value) for p in in_order)
@@ -271,18 +276,21 @@ class ActionCodec(_Codec):
         found = self._plain.get(id_)
         if found is None:
             return None
-        name, count, places = found
+        name, places = found
         params = message.params
-        if len(params) != count:
+        if len(params) != len(places):
             return None
         data = []
         from_bytes = int.from_bytes
-        for param, (param_id, bits) in zip(params, places):  # noqa: B905 (lengths were compared)
+        for number, (param_id, bits) in enumerate(places):
+            param = params[number]  # the iterators of protobuf's lists take twice as long
             value = param.value
-            number = from_bytes(value, "big")
-            if param.param_id != param_id or number >> bits or not value or (not value[0] and len(value) > 1):
+            if param.param_id != param_id or not value or (not value[0] and len(value) > 1):
                 return None
-            data.append(number)
+            decoded = from_bytes(value, "big")
+            if decoded >> bits:
+                return None
+            data.append(decoded)
         return id_, dp.ActionCall(name, tuple(data))
 
     def decode(self, message: p4r.Action) -> dp.ActionCall:
