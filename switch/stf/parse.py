@@ -53,6 +53,14 @@ _COUNTER = re.compile(
 )
 
 
+LARGEST_PORT = 511
+
+
+def whole_number(text: str) -> int:
+    """A number as STF files write it: `08` is eight. Errors: ValueError."""
+    return int(text) if text.isdigit() else int(text, 0)
+
+
 def parse_stf(text: str, path: str = "<stf>") -> list[Statement]:
     """Read an STF file. Errors: StfError at the first line that is none."""
     return [s for s in (_Line(path, n, row).parse() for n, row in enumerate(text.splitlines(), 1)) if s]
@@ -91,7 +99,7 @@ class _Line:
         priority = None
         found = re.match(r"\s*(\d+|0x[\da-fA-F]+)(?=\s)", rest)
         if found:
-            priority = int(found[1], 0)
+            priority = whole_number(found[1])
             rest = rest[found.end() :]
         keys = []
         while pair := _PAIR.match(rest):
@@ -127,7 +135,10 @@ class _Line:
         found = re.match(r"\s*(0[xX][\da-fA-F]+|\d+)(?=\s|$)", rest)
         if not found:
             raise self.fail(f"expected a port number, found {rest[:20]!r}")
-        return int(found[1], 0), re.sub(r"\s", "", rest[found.end() :])
+        port = whole_number(found[1])
+        if port > LARGEST_PORT:
+            raise self.fail(f"port {port} does not fit the 9 bits of ports")
+        return port, re.sub(r"\s", "", rest[found.end() :])
 
     def _packet(self, rest: str) -> Statement:
         port, data = self._port(rest)
@@ -151,10 +162,14 @@ class _Line:
             raise self.fail("expected NAME(INDEX) [packets|bytes OPERATOR NUMBER]")
         key = found[2][1:] if found[2].startswith("$") else None
         try:
-            index = None if key is not None else int(found[2], 0)
+            index = None if key is not None else whole_number(found[2])
         except ValueError:
             raise self.fail(f"{found[2]!r} is neither an index nor a $handle") from None
-        what, operator, value = (found[3] or "packets").lower(), found[4] or "==", int(found[5] or 0)
+        what, operator, value = (
+            (found[3] or "packets").lower(),
+            found[4] or "==",
+            whole_number(found[5] or "0"),
+        )
         return CheckCounter(self.number, found[1].replace('"', ""), index, key, what, operator, value)
 
 

@@ -31,7 +31,7 @@ from p4cats.switch.stf.commands import (
     StfError,
 )
 from p4cats.switch.stf.names import Resolver
-from p4cats.switch.stf.parse import parse_stf
+from p4cats.switch.stf.parse import parse_stf, whole_number
 from p4cats.switch.stf.report import diff_packets, matches
 
 _COMMAND_NS = 1_000_000_000
@@ -249,19 +249,19 @@ class _Runner:
     # -- simple_switch_CLI commands -----------------------------------------------------------
 
     def _c_mirroring_add(self, words: tuple[str, ...]) -> None:
-        session, port = (int(w, 0) for w in words)
+        session, port = (whole_number(w) for w in words)
         self.sessions[session] = ([port], None)
         self._program_session(session)
 
     def _c_mirroring_add_mc(self, words: tuple[str, ...]) -> None:
-        session, group = (int(w, 0) for w in words)
+        session, group = (whole_number(w) for w in words)
         ports = self.sessions.get(session, ([], None))[0]
         self.sessions[session] = (ports, group)
         self._program_session(session)
 
     def _c_mirroring_delete(self, words: tuple[str, ...]) -> None:
-        self.sessions.pop(int(words[0], 0), None)
-        self.plane.set_clone_session(int(words[0], 0), [], 0)
+        self.sessions.pop(whole_number(words[0]), None)
+        self.plane.set_clone_session(whole_number(words[0]), [], 0)
 
     def _program_session(self, session: int) -> None:
         ports, group = self.sessions[session]
@@ -269,21 +269,21 @@ class _Runner:
         self.plane.set_clone_session(session, [*replicas, *(Replica(p, 0) for p in ports)], 0)
 
     def _c_mc_mgrp_create(self, words: tuple[str, ...]) -> None:
-        self.groups[int(words[0], 0)] = []
+        self.groups[whole_number(words[0])] = []
 
     def _c_mc_node_create(self, words: tuple[str, ...]) -> None:
-        rid, *ports = (int(w, 0) for w in words if w != "|")
+        rid, *ports = (whole_number(w) for w in words if w != "|")
         self.nodes.append((rid, tuple(ports)))
 
     def _c_mc_node_update(self, words: tuple[str, ...]) -> None:
-        handle, *ports = (int(w, 0) for w in words if w != "|")
+        handle, *ports = (whole_number(w) for w in words if w != "|")
         self.nodes[handle] = (self.nodes[handle][0], tuple(ports))
         for group, members in self.groups.items():
             if handle in members:
                 self._program_group(group)
 
     def _c_mc_node_associate(self, words: tuple[str, ...]) -> None:
-        group, handle = (int(w, 0) for w in words)
+        group, handle = (whole_number(w) for w in words)
         if handle >= len(self.nodes):
             raise IndexError(f"there is no node {handle}")
         self.groups.setdefault(group, []).append(handle)
@@ -301,13 +301,13 @@ class _Runner:
 
     def _c_register_read(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("register",), words[0])
-        indices = [int(words[1], 0)] if len(words) > 1 else range(_size(instance))
+        indices = [whole_number(words[1])] if len(words) > 1 else range(_size(instance))
         values = ", ".join(str(self.plane.read_register(instance.name, i)) for i in indices)
         self.output.append(f"{instance.name}{list(words[1:])} = {values}")
 
     def _c_register_write(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("register",), words[0])
-        self.plane.write_register(instance.name, int(words[1], 0), int(words[2], 0))
+        self.plane.write_register(instance.name, whole_number(words[1]), whole_number(words[2]))
 
     def _c_register_reset(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("register",), words[0])
@@ -316,18 +316,18 @@ class _Runner:
 
     def _c_counter_read(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("counter",), words[0])
-        data = self.plane.read_counter(instance.name, int(words[1], 0))
+        data = self.plane.read_counter(instance.name, whole_number(words[1]))
         self.output.append(f"{instance.name}[{words[1]}] = {data.packets} packets, {data.bytes} bytes")
 
     def _c_counter_write(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("counter",), words[0])
         self.plane.write_counter(
-            instance.name, int(words[1], 0), CounterData(int(words[2], 0), int(words[3], 0))
+            instance.name, whole_number(words[1]), CounterData(whole_number(words[2]), whole_number(words[3]))
         )
 
     def _c_meter_set_rates(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("meter",), words[0])
-        self.plane.set_meter(instance.name, int(words[1], 0), _rates(words[2:]))
+        self.plane.set_meter(instance.name, whole_number(words[1]), _rates(words[2:]))
 
     def _c_meter_array_set_rates(self, words: tuple[str, ...]) -> None:
         instance = self.resolve.extern(("meter", "direct_meter"), words[0])
@@ -381,7 +381,7 @@ def _size(instance: nodes.ExternInstance) -> int:
 def _rates(words: Iterable[str]) -> MeterConfig:
     pairs = [word.partition(":") for word in words]
     rates = [round(float(rate) * _TICKS_PER_SECOND) for rate, _, _ in pairs]
-    bursts = [int(burst, 0) for _, _, burst in pairs]
+    bursts = [whole_number(burst) for _, _, burst in pairs]
     if len(rates) != 2 or "" in [b for _, _, b in pairs]:
         raise ValueError("expected two RATE:BURST pairs, committed before peak")
     return MeterConfig(rates[0], bursts[0], rates[1], bursts[1])

@@ -68,6 +68,11 @@ def test_statements():
     assert command == Command(9, "mc_node_create", ("7", "1", "2"))
 
 
+def test_numbers_may_begin_with_zeros():
+    send, add, command = parse_stf("packet 01 00\nadd t 08 k:010 act()\ncheck_counter c(07) packets == 010")
+    assert (send.port, add.priority, command.index, command.value) == (1, 8, 7, 10)
+
+
 def test_tabs_and_spaces_part_words():
     add, packet = parse_stf("add \t t  k : 1  act( a : 2 , b:3 ) \n\tpacket\t0\t00 0a\t0B")
     assert add == Add(1, "t", None, (("k", "1"),), "act", (("a", "2"), ("b", "3")))
@@ -84,6 +89,7 @@ def test_an_odd_digit_at_the_end_of_a_packet_is_a_byte():
         ("\npaket 0 00", r't.stf:2: error: no STF statement begins with "paket"'),
         ("packet x 00", "t.stf:1: error: expected a port number"),
         ("packet 0 0x", "hexadecimal digits"),
+        ("packet 512 00", "port 512 does not fit"),
         ("expect 0 0g", "hexadecimal digits"),
         ("add test1 f:1", "expected KEY:VALUE or ACTION"),
         ("add test1 f:1 set(port=1)", "expected ARG:VALUE"),
