@@ -1,4 +1,4 @@
-"""The xdp target on real interfaces: programs run in the kernel, what is left for user space comes by events."""
+"""The xdp target on real interfaces: programs run in the kernel, events bring what is left for user space."""
 
 from __future__ import annotations
 

@@ -130,7 +130,8 @@ class Attachments:
             return True
         try:
             self._peers[port] = call_in(
-                str(peer.netns) if peer.netns else self._netns, lambda: XdpLink(peer.ifindex, self._passing(), "native")
+                str(peer.netns) if peer.netns else self._netns,
+                lambda: XdpLink(peer.ifindex, self._passing(), "native"),
             )
         except (EbpfError, OSError) as error:
             if isinstance(error, LibbpfError) and error.errno in (errno.EBUSY, errno.EEXIST):

@@ -240,7 +240,9 @@ class XdpDataPlane:
             raise IndexError(f"meter index {index} is outside 0..{self._meter_sizes[name] - 1}")
         write_meter(self.meters[name], index, config, self._now())
 
-    def set_direct_meter(self, table: str, key: Key | None, priority: int, config: MeterConfig | None) -> None:
+    def set_direct_meter(
+        self, table: str, key: Key | None, priority: int, config: MeterConfig | None
+    ) -> None:
         """Configure the direct meter of an entry; key None: of the default entry."""
         state = self.tables[table]
         assert state.meters is not None

@@ -14,7 +14,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from p4cats.compiler.ir import nodes
 from p4cats.ebpf.libbpf import PerfBuffer
 from p4cats.switch.dataplane import DataPlaneEvents, Replica
 from p4cats.switch.xdp.loader import Loaded
@@ -42,6 +41,16 @@ class _Run:
     image: bytes
     packet: bytes
     length: int
+    limit: int = 0
+
+
+@dataclass(slots=True)
+class _Copies:
+    """Where copies go, as what, why there are none if so, and how long they may be (0: any)."""
+
+    replicas: Sequence[Replica]
+    kind: int
+    unknown: str
     limit: int = 0
 
 
@@ -124,14 +133,16 @@ class Injector:
         else:
             image = record[: self._image_bytes]
             packet = record[self._image_bytes : self._image_bytes + octets]
-            self._again(kind, number, fields, image, packet, (base, pos, length))
+            self._again((kind, number, fields), image, packet, (base, pos, length))
 
     def _again(
-        self, kind: int, number: int, fields: int, image: bytes, packet: bytes, at: tuple[int, int, int]
+        self, asked: tuple[int, int, int], image: bytes, packet: bytes, at: tuple[int, int, int]
     ) -> None:
+        kind, number, fields = asked
         base, pos, length = at
         if kind == MULTICAST:
-            self._replicate(image, packet[pos:], self.groups.get(number, ()), _REPLICATION, "multicast group unknown")
+            copies = _Copies(self.groups.get(number, ()), _REPLICATION, "multicast group unknown")
+            self._replicate(image, packet[pos:], copies)
             return
         if kind in (RESUBMIT, RECIRCULATE):
             kept = self._kept(image, fields, zero_all=True)
@@ -146,7 +157,8 @@ class Injector:
         kept = self._kept(image, fields)
         self._put(kept, "sm.packet_length", length)
         if kind == CLONE_EGRESS:
-            self._replicate(bytes(kept), packet[pos:], replicas, _EGRESS_CLONE, "clone session unknown", limit)
+            copies = _Copies(replicas, _EGRESS_CLONE, "clone session unknown", limit)
+            self._replicate(bytes(kept), packet[pos:], copies)
             return
         port = self._get(image, "sm.ingress_port")
         if not replicas:
@@ -155,15 +167,13 @@ class Injector:
             self._address(kept, replica, _INGRESS_CLONE)
             self._queue.append(_Run(RUN_CLONE, port, bytes(kept), packet[base:], length, limit))
 
-    def _replicate(
-        self, image: bytes, payload: bytes, replicas: Sequence[Replica], kind: int, unknown: str, limit: int = 0
-    ) -> None:
-        if not replicas:
-            self.drops[unknown] += 1
-        for replica in replicas:
+    def _replicate(self, image: bytes, payload: bytes, copies: _Copies) -> None:
+        if not copies.replicas:
+            self.drops[copies.unknown] += 1
+        for replica in copies.replicas:
             copy = bytearray(image)
-            self._address(copy, replica, kind)
-            self._queue.append(_Run(RUN_EGRESS, 0, bytes(copy), payload, 0, limit))
+            self._address(copy, replica, copies.kind)
+            self._queue.append(_Run(RUN_EGRESS, 0, bytes(copy), payload, 0, copies.limit))
 
     def _address(self, image: bytearray, replica: Replica, kind: int) -> None:
         self._put(image, "sm.egress_rid", replica.instance)
@@ -214,4 +224,4 @@ def _nested(shape: object, leaves: Sequence[int]) -> object:
     return leaves[shape]
 
 
-__all__ = ["Injector", "nodes"]
+__all__ = ["Injector"]

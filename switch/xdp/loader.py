@@ -89,7 +89,9 @@ def _explain_build(source: XdpSource, text: str) -> str:
 def _explain_verifier(source: XdpSource, error: VerifierError) -> str:
     """The verifier's last words, and the last P4 line that its log shows."""
     lines = error.log.splitlines()
-    telling = [line for line in lines if line and not line.startswith(("processed ", ";", "verification time"))]
+    telling = [
+        line for line in lines if line and not line.startswith(("processed ", ";", "verification time"))
+    ]
     places = _SOURCE_LINE.findall(error.log)
     where = f" (near {places[-1]})" if places else ""
     name = source.program.span.source.name

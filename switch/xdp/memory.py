@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import mmap
+from typing import Literal
 
 from p4cats.ebpf.libbpf import Object
+
+Code = Literal["B", "H", "I", "Q"]
 
 
 class Memory:
@@ -23,9 +26,9 @@ class Memory:
         self._offsets = {m.name: m.offset for m in obj.btf.members(section)}
         self._views: list[memoryview] = []
 
-    def view(self, name: str, count: int, code: str = "I") -> memoryview:
+    def view(self, name: str, count: int, code: Code = "I") -> memoryview:
         """`count` numbers of a struct format code at a variable."""
-        size = {"B": 1, "H": 2, "I": 4, "Q": 8, "q": 8}[code] * count
+        size = {"B": 1, "H": 2, "I": 4, "Q": 8}[code] * count
         at = self._offsets[name]
         raw = self._all[at : at + size]
         found = raw.cast(code) if code != "B" else raw

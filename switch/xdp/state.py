@@ -18,10 +18,11 @@ from p4cats.switch.dataplane import (
     Ternary,
 )
 from p4cats.switch.xdp.loader import Loaded
+from p4cats.switch.xdp.memory import Code
 from p4cats.switch.xdp.tables import XdpTable
 
 _SCALE = 1_000_000_000
-_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_CODES: dict[int, Code] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 def _check(name: str, index: int, size: int) -> None:

@@ -1,7 +1,7 @@
 """Nanoseconds per packet by BPF_PROG_TEST_RUN; `python tests/xdp/measure_xdp.py [FILE]` writes JSON.
 
-    edge_ns                edge.p4 on a request: classification, affinity or selection among 8, encapsulation
-    router_vs_handwritten  a plain router in P4 as a share of the same router written by hand
+edge_ns                edge.p4 on a request: classification, affinity or selection among 8, encapsulation
+router_vs_handwritten  a plain router in P4 as a share of the same router written by hand
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main() -> None:
         packet = padded(pk.ethernet(pk.ipv6(pk.udp(bytes(40)), CLIENT, SERVICES[policy], 17)))
         found[f"edge_known_flow_{name}_ns"] = generated(shipped("edge"), edge, packet)
         # Nothing lives: every packet is placed anew.
-        found[f"edge_placed_{name}_ns"] = generated(shipped("edge"), lambda p: _restless(p), packet)
+        found[f"edge_placed_{name}_ns"] = generated(shipped("edge"), _restless, packet)
     found["edge_ns"] = found["edge_placed_least_ns"]
     transit = padded(pk.ethernet(pk.ipv6(pk.udp(bytes(40)), CLIENT, SIDS[2], 17)))
     found["transit_ns"] = generated(shipped("transit"), routes, transit)

@@ -6,9 +6,9 @@ import os
 import random
 
 import pytest
+from xdp_differential import Pair
 
 from p4cats.compiler.driver import compile_text
-from xdp_differential import Pair
 
 pytestmark = [
     pytest.mark.root,
@@ -44,7 +44,13 @@ class Expressions:
         value = self.rng.getrandbits(width)
         if type_.startswith("int"):
             value -= 1 << (width - 1)
-            return f"({width}s{value})" if value >= 0 else f"(-{width}s{-value})" if -value < 1 << (width - 1) else f"{width}s0"
+            return (
+                f"({width}s{value})"
+                if value >= 0
+                else f"(-{width}s{-value})"
+                if -value < 1 << (width - 1)
+                else f"{width}s0"
+            )
         return f"{width}w{value}"
 
     def grow(self, type_: str, depth: int) -> str:
@@ -70,7 +76,8 @@ class Expressions:
             return f"({a()} {self.rng.choice(['|+|', '|-|'])} {a()})"
         if kind == "mux":
             other = self.rng.choice(self.types)
-            test = f"{self.grow(other, depth - 1)} {self.rng.choice(['==', '!=', '<', '<=', '>', '>='])} {self.leaf(other)}"
+            compare = self.rng.choice(["==", "!=", "<", "<=", ">", ">="])
+            test = f"{self.grow(other, depth - 1)} {compare} {self.leaf(other)}"
             return f"(({test}) ? {a()} : {a()})"
         if kind == "shift":
             count = self.rng.choice([str(self.rng.randrange(width + 3)), self.grow("bit<8>", 0)])
@@ -144,7 +151,12 @@ def test_expressions_agree_with_the_model(seed: int) -> None:
     pair = Pair(compile_text(text, f"seed{seed}.p4"))
     try:
         size = 100
-        packets = [bytes(size), bytes([255] * size), bytes([128, 0] * (size // 2)), bytes([127, 255] * (size // 2))]
+        packets = [
+            bytes(size),
+            bytes([255] * size),
+            bytes([128, 0] * (size // 2)),
+            bytes([127, 255] * (size // 2)),
+        ]
         packets += [rng.randbytes(size) for _ in range(60)]
         for packet in packets:
             pair.send(0, packet)

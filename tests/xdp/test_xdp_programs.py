@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import xdp_packets as pk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import xdp_packets as pk
 from xdp_differential import Pair, shipped
 from xdp_setups import CLIENT, DX6, END, OWN, SERVICES, SIDS, edge, routes
 
@@ -47,24 +46,34 @@ def inner(draw: st.DrawFn) -> bytes:
     destination, hops = draw(DESTINATIONS), draw(HOPS)
     source = CLIENT + draw(st.integers(0, 30))
     size = draw(st.sampled_from([0, 1, 5, 100, 300, 1400, 1460]))
-    body = pk.udp(bytes(i & 255 for i in range(size)), draw(st.integers(1000, 1100)), draw(st.sampled_from([53, 51829])))
+    body = pk.udp(
+        bytes(i & 255 for i in range(size)), draw(st.integers(1000, 1100)), draw(st.sampled_from([53, 51829]))
+    )
     kind = draw(st.sampled_from(["udp", "tcp", "icmp", "metric", "solicit", "other", "tunnel", "segments"]))
     length = draw(st.sampled_from([None, None, None, 0, 9000, 65530]))
     if kind == "metric":
         body = pk.metric(
-            body, draw(st.integers(0, 1030)), draw(st.integers(0, 1 << 25)), draw(st.integers(0, 1 << 32 - 1)),
-            draw(st.sampled_from([6, 17, 59])), draw(st.sampled_from([0xCA75, 0, 1])),
-        )  # fmt: skip
-        return pk.ipv6(body, source, destination, 0, hops, length)
+            body,
+            draw(st.integers(0, 1030)),
+            draw(st.integers(0, 1 << 25)),
+            draw(st.integers(0, (1 << 32) - 1)),
+            draw(st.sampled_from([6, 17, 59])),
+            magic=draw(st.sampled_from([0xCA75, 0xCA75, 0, 1])),
+        )
+        return pk.ipv6(body, source, destination, 0, hops, length=length)
     if kind == "solicit":
-        return pk.solicitation(OWN if draw(st.booleans()) else destination, source, option=draw(st.booleans()), hop_limit=hops)
+        return pk.solicitation(
+            OWN if draw(st.booleans()) else destination, source, option=draw(st.booleans()), hop_limit=hops
+        )
     if kind == "tunnel":
         return pk.ipv6(pk.ipv6(body, source, SERVICES[0], 17, hops), OWN, destination, 41, draw(HOPS))
     if kind == "segments":
         segments = draw(st.lists(st.sampled_from([*SIDS, END, DX6]), min_size=1, max_size=5))
         head = pk.srh(segments, draw(st.integers(0, 5)), draw(st.sampled_from([41, 17])))
         return pk.ipv6(head + pk.ipv6(body, source, SERVICES[0], 17, hops), OWN, destination, 43, draw(HOPS))
-    return pk.ipv6(body, source, destination, {"udp": 17, "tcp": 6, "icmp": 58, "other": 59}[kind], hops, length)
+    return pk.ipv6(
+        body, source, destination, {"udp": 17, "tcp": 6, "icmp": 58, "other": 59}[kind], hops, length=length
+    )
 
 
 @st.composite

@@ -10,12 +10,20 @@ def address(text: str) -> int:
     return int(ipaddress.IPv6Address(text))
 
 
-def ethernet(payload: bytes, ethertype: int = 0x86DD, source: int = 0x020000000001, destination: int = 0x02FF) -> bytes:
+def ethernet(
+    payload: bytes, ethertype: int = 0x86DD, source: int = 0x020000000001, destination: int = 0x02FF
+) -> bytes:
     return destination.to_bytes(6, "big") + source.to_bytes(6, "big") + struct.pack("!H", ethertype) + payload
 
 
 def ipv6(
-    payload: bytes, source: int, destination: int, next_header: int, hop_limit: int = 64, length: int | None = None
+    payload: bytes,
+    source: int,
+    destination: int,
+    next_header: int,
+    hop_limit: int = 64,
+    *,
+    length: int | None = None,
 ) -> bytes:
     length = len(payload) if length is None else length
     head = struct.pack("!IHBB", 0x60012345, length & 0xFFFF, next_header, hop_limit)
@@ -27,13 +35,19 @@ def udp(payload: bytes = b"hello", source: int = 4000, destination: int = 53) ->
 
 
 def srh(segments: list[int], segments_left: int, next_header: int = 41) -> bytes:
-    head = struct.pack("!BBBBBBH", next_header, 2 * len(segments), 4, segments_left, max(len(segments) - 1, 0), 0, 0)
+    head = struct.pack(
+        "!BBBBBBH", next_header, 2 * len(segments), 4, segments_left, max(len(segments) - 1, 0), 0, 0
+    )
     return head + b"".join(s.to_bytes(16, "big") for s in segments)
 
 
-def metric(payload: bytes, instance: int, wait_us: int, sequence: int, next_header: int = 17, magic: int = 0xCA75) -> bytes:
+def metric(
+    payload: bytes, instance: int, wait_us: int, sequence: int, next_header: int = 17, *, magic: int = 0xCA75
+) -> bytes:
     head = struct.pack("!BBBBHBB", next_header, 4, 0x3E, 36, magic, 0x10, 0)
-    data = struct.pack("!IBBBBBBHIIIQ", instance, 5, 5, 5, 5, 5, 0, 7, wait_us, 1000, sequence, 0x1122334455667788)
+    data = struct.pack(
+        "!IBBBBBBHIIIQ", instance, 5, 5, 5, 5, 5, 0, 7, wait_us, 1000, sequence, 0x1122334455667788
+    )
     return head + data + payload
 
 

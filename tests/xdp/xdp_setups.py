@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from p4cats.switch.dataplane import ActionCall, Exact, Lpm, TableEntry
-
 from xdp_packets import address
+
+from p4cats.switch.dataplane import ActionCall, Exact, Lpm, TableEntry
 
 SERVICE = address("2001:db8:ca75::53")
 SERVICES = [SERVICE + i for i in range(3)]
@@ -18,7 +18,9 @@ END = address("2001:db8:f::1")
 DX6 = address("2001:db8:f::1001")
 
 
-def route(plane: Any, prefix: int, length: int, port: int, action: str = "forwarding.forward", mtu: int = 1500) -> None:
+def route(
+    plane: Any, prefix: int, length: int, port: int, *, action: str = "forwarding.forward", mtu: int = 1500
+) -> None:
     table, call = _names(plane, "routes", action)
     data = (port, 0x020000AA0000 + port, 0x020000BB0000 + port, mtu)
     plane.insert_entry(table, TableEntry((Lpm(prefix, length),), 0, ActionCall(call, data)))
@@ -37,7 +39,7 @@ def insert(plane: Any, table: str, key: tuple[Any, ...], action: str, data: tupl
 
 def routes(plane: Any) -> None:
     """Routes for clients, tunnels and a default that is short of MTU."""
-    route(plane, address("2001:db8:1::"), 48, 1, "deliver")
+    route(plane, address("2001:db8:1::"), 48, 1, action="deliver")
     route(plane, address("2001:db8:e0::"), 44, 2)
     for i in range(1, 8):
         route(plane, address(f"2001:db8:e{i}::"), 48, 2 + i)

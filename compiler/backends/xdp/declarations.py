@@ -55,7 +55,11 @@ def _scratch(module: Module) -> list[str]:
     state = list(module.scratch.state)
     for side in ("ingress", "egress"):
         if f"clone_{side}" in module.features:
-            state += [(4, f"u32 clone_{side}_session;"), (4, f"u32 clone_{side}_list;"), (1, f"u8 clone_{side};")]
+            state += [
+                (4, f"u32 clone_{side}_session;"),
+                (4, f"u32 clone_{side}_list;"),
+                (1, f"u8 clone_{side};"),
+            ]
     for again in ("resubmit", "recirculate", "truncated"):
         if again in module.features or (again == "truncated" and "truncate" in module.features):
             state.append((4, f"u32 {again};"))
@@ -63,7 +67,9 @@ def _scratch(module: Module) -> list[str]:
     lines += _members(module.scratch.metadata)
     lines += ["\tu64 metadata_end[0];", "\tu64 flags[0];", *_members(state)]
     if "digest" in module.features:
-        lines.append(f"\tstruct {{ struct p4_event ev; u64 values[{2 * max(module.digest_leaves, 1)}]; }} digest;")
+        lines.append(
+            f"\tstruct {{ struct p4_event ev; u64 values[{2 * max(module.digest_leaves, 1)}]; }} digest;"
+        )
     lines += ["\tu64 state_end[0];", *(f"\t{text}" for text in module.scratch.headers)]
     lines += ["\tu32 length;", "\tu64 image_end[0];", "\tu64 now;", "\tu32 pos, base;"]
     lines += ["\tu64 key[40];", "\tu8 look[264] __attribute__((aligned(8)));"]
@@ -196,7 +202,7 @@ def _table(t: TableLayout) -> list[str]:
             lines.append(f"\t\t}} {action.cname};")
     data = max((a.bytes for a in t.actions), default=0)
     lines += [f"\t\tu64 all[{(data + 7) // 8}];", "\t} u;", "};"]
-    lines.append(f"_Static_assert(sizeof(struct t_{c}) == {t.entry_bytes}, \"layout\");")
+    lines.append(f'_Static_assert(sizeof(struct t_{c}) == {t.entry_bytes}, "layout");')
     lines += [f"struct t_{c} t_{c}[{t.slots}];", f"u32 d_{c};"]
     if t.counter:
         lines.append(f"struct p4_cell c_{c}[CPUS * {t.slots}];")
@@ -223,7 +229,7 @@ def _table(t: TableLayout) -> list[str]:
 def _map(c: str, kind: str, key_bytes: int, size: int, flags: str) -> list[str]:
     text = (
         f"struct {{\n\t__uint(type, BPF_MAP_TYPE_{kind});\n\t__uint(max_entries, {size});\n{flags}"
-        f"\t__uint(key_size, {key_bytes});\n\t__uint(value_size, 4);\n}} map_{c} SEC(\".maps\");"
+        f'\t__uint(key_size, {key_bytes});\n\t__uint(value_size, 4);\n}} map_{c} SEC(".maps");'
     )
     return text.splitlines()
 
@@ -298,7 +304,9 @@ def _value_set(v: ValueSetLayout) -> list[str]:
     tests = []
     for i in range(words):
         tests.append(f"((s->key[{i}] & m->mask[{i}]) == m->value[{i}] &&")
-        tests.append(f" s->key[{i}] >= m->low[{i}] && s->key[{i}] <= m->high[{i}])" + (" &&" if i < words - 1 else ""))
+        tests.append(
+            f" s->key[{i}] >= m->low[{i}] && s->key[{i}] <= m->high[{i}])" + (" &&" if i < words - 1 else "")
+        )
     test = "\n\t\t    ".join(tests)
     return f"""
 struct {c} {{ u64 value[{words}], mask[{words}], low[{words}], high[{words}]; }}; /* value set {v.name} */

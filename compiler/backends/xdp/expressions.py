@@ -7,6 +7,7 @@ from p4cats.compiler.backends.xdp.storage import (
     AnyPlace,
     FieldPlace,
     HeaderPlace,
+    Leaf,
     Place,
     Scratch,
     StackPlace,
@@ -210,7 +211,11 @@ class ExpressionEmitter:
             shifted = f"((u128){code} >> {low})"
             if width > 64:
                 return trimmed(shifted, Bits(width))
-            return trimmed(f"((u64){shifted})", Bits(width)) if low + width < 128 or width < 64 else f"((u64){shifted})"
+            return (
+                trimmed(f"((u64){shifted})", Bits(width))
+                if low + width < 128 or width < 64
+                else f"((u64){shifted})"
+            )
         shifted = f"((u64){code} >> {low})" if low else f"((u64){code})"
         return shifted if high == width_of(whole) - 1 else trimmed(shifted, Bits(width))
 
@@ -224,8 +229,7 @@ class ExpressionEmitter:
     def set(self, place: AnyPlace, code: str) -> None:
         """Assign a scalar."""
         if isinstance(place, FieldPlace):
-            if isinstance(place.type, Varbit):
-                raise AssertionError("varbits are copied with their header")
+            assert not isinstance(place.type, Varbit), "varbits are copied with their header"
             width = width_of(place.type)
             if not code.isidentifier() and not code.endswith("ULL"):
                 name = self.local(place.type, "w")
@@ -486,7 +490,7 @@ class ExpressionEmitter:
 
     # -- for hashes and events ----------------------------------------------------------------
 
-    def flat(self, place: AnyPlace) -> list[AnyPlace]:
+    def flat(self, place: AnyPlace) -> list[Leaf]:
         """The scalars of a place in order."""
         match place:
             case HeaderPlace():
@@ -501,6 +505,7 @@ class ExpressionEmitter:
 
 
 def _scalar_type(place: AnyPlace) -> Type:
+    assert isinstance(place, Place | FieldPlace)
     return place.type
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from p4cats.compiler.backends.xdp.hashing import HashEmitter
 from p4cats.compiler.backends.xdp.statements import Frame
-from p4cats.compiler.backends.xdp.storage import AnyPlace, FieldPlace, HeaderPlace, Place, StructPlace
+from p4cats.compiler.backends.xdp.storage import AnyPlace, FieldPlace, HeaderPlace, Leaf, Place, StructPlace
 from p4cats.compiler.backends.xdp.values import (
     is_composite,
     is_wide,
@@ -238,7 +238,7 @@ class ExternEmitter(HashEmitter):
         self._event_values("s->digest", leaves)
         self.module.digest_leaves = max(self.module.digest_leaves, len(leaves))
 
-    def _event_values(self, where: str, leaves: list[AnyPlace]) -> None:
+    def _event_values(self, where: str, leaves: list[Leaf]) -> None:
         for index, leaf in enumerate(leaves):
             code = self.held(unsigned(self.read(leaf), leaf.type), leaf.type)
             self.line(f"{where}.values[{2 * index}] = (u64){code};")
@@ -257,7 +257,9 @@ class ExternEmitter(HashEmitter):
         self.depth += 1
         self.line(f"{span} = (u64){b} - (u64){a} + 1;")
         drawn = "((u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32())"
-        self.set(self.place(result), trimmed(f"((u64){a} + ({span} ? {drawn} % {span} : {drawn}))", result.type))
+        self.set(
+            self.place(result), trimmed(f"((u64){a} + ({span} ? {drawn} % {span} : {drawn}))", result.type)
+        )
         self._close()
 
     def _x_assert(self, s: nodes.ExternCall) -> None:
@@ -274,7 +276,7 @@ class ExternEmitter(HashEmitter):
     def _x_log_msg(self, s: nodes.ExternCall) -> None:
         text = s.arguments[0].value
         assert isinstance(text, nodes.StringConst)
-        leaves: list[AnyPlace] = []
+        leaves: list[Leaf] = []
         if len(s.arguments) > 1:
             leaves = self.flat(self.place(s.arguments[1].value))
         code = self.module.message(str(s.span), text.value)

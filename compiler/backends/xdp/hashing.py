@@ -1,7 +1,7 @@
 """Hashes and checksums: the listed fields joined to 64-bit words, most significant bit first.
 
-Fields of invalid headers are left out (as BMv2 does): where all headers are valid, which is the usual case, the
-words are known when compiling; else the bits are appended one field after the other.
+Fields of invalid headers are left out (as BMv2 does): where all headers are valid, which is the usual case,
+the words are known when compiling; else the bits are appended one field after the other.
 """
 
 from __future__ import annotations
@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from p4cats.compiler.backends.xdp.statements import StatementEmitter
-from p4cats.compiler.backends.xdp.storage import AnyPlace, FieldPlace, HeaderPlace, Place, StackPlace, StructPlace, read_bits
-from p4cats.compiler.backends.xdp.storage import header_fields
+from p4cats.compiler.backends.xdp.storage import (
+    AnyPlace,
+    FieldPlace,
+    HeaderPlace,
+    Place,
+    StackPlace,
+    StructPlace,
+    header_fields,
+    read_bits,
+)
 from p4cats.compiler.backends.xdp.values import (
     is_composite,
     is_wide,

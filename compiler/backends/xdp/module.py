@@ -121,7 +121,9 @@ class Module:
                 layout.leaf_types.append(stored_type(type_)[0])
                 return len(layout.leaves) - 1
 
-    def _cells(self, kind: dict[str, CellLayout], instance: nodes.ExternInstance | None, letter: str) -> CellLayout:
+    def _cells(
+        self, kind: dict[str, CellLayout], instance: nodes.ExternInstance | None, letter: str
+    ) -> CellLayout:
         assert instance is not None
         if instance.name not in kind:
             name = self.names.fresh(f"{letter}_{instance.name}")
@@ -153,7 +155,9 @@ class Module:
             types = [f.type for f in element.fields] if isinstance(element, Composite) else [element]
             cname = self.names.fresh(f"vs_{value_set.name}")
             widths = [width_of(t) for t in types]
-            self.value_sets[value_set.name] = ValueSetLayout(value_set.name, cname, widths, max(value_set.size, 1))
+            self.value_sets[value_set.name] = ValueSetLayout(
+                value_set.name, cname, widths, max(value_set.size, 1)
+            )
         return self.value_sets[value_set.name].cname
 
     def error(self, name: str) -> str:
@@ -201,7 +205,9 @@ class Module:
                 prefix = f"meta.{path}"
                 found = [p for p in self.scratch.scalars if p == prefix or p.startswith(prefix + ".")]
                 if not found and is_composite(type_):
-                    raise unsupported(span, f"a field list with {type_}", "it may hold scalars and structs of them")
+                    raise unsupported(
+                        span, f"a field list with {type_}", "it may hold scalars and structs of them"
+                    )
                 paths += found
             self.field_lists[index] = paths
 
@@ -215,7 +221,9 @@ class Module:
                 emitter.clocks.add(id(self.standard(name)))
         return emitter
 
-    def control(self, emitter: ParserEmitter, control: nodes.Control, end: str, places: list[AnyPlace]) -> list[str]:
+    def control(
+        self, emitter: ParserEmitter, control: nodes.Control, end: str, places: list[AnyPlace]
+    ) -> list[str]:
         """The statements of a top-level control, `end` being the label behind them."""
         composites = [p for p in control.parameters if is_composite(p.type)]
         for place, parameter in zip(places, composites, strict=False):

@@ -7,6 +7,7 @@ sees the packet then, as in simple_switch.
 
 from __future__ import annotations
 
+from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.backends.xdp.storage import (
     AnyPlace,
     FieldPlace,
@@ -29,7 +30,6 @@ from p4cats.compiler.backends.xdp.values import (
     unsupported,
     width_of,
 )
-from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Composite, Header, Stack, Struct, Type, Varbit
 
@@ -126,9 +126,7 @@ class ParserEmitter(TableEmitter):
             return
         for subject in transition.subjects:
             self._guard_stacks(subject)
-        names = [
-            self.held(unsigned(self.value(e), e.type), e.type) for e in transition.subjects
-        ]
+        names = [self.held(unsigned(self.value(e), e.type), e.type) for e in transition.subjects]
         for case in transition.cases:
             tests = self._case_tests(case, transition.subjects, names)
             if not tests:
@@ -162,12 +160,12 @@ class ParserEmitter(TableEmitter):
 
     def _value_set_test(self, value_set: nodes.ValueSet, subjects: list[nodes.Expr], names: list[str]) -> str:
         c = self.module.value_set(value_set)
-        words = 0
-        for subject, name in zip(subjects, names, strict=True):
+        for number_, (subject, name) in enumerate(zip(subjects, names, strict=True)):
             if width_of(subject.type) > 64:
-                raise unsupported(subject.span, f"a value set over {subject.type}", "its fields may have 64 bits")
-            self.line(f"s->key[{words}] = {name};")
-            words += 1
+                raise unsupported(
+                    subject.span, f"a value set over {subject.type}", "its fields may have 64 bits"
+                )
+            self.line(f"s->key[{number_}] = {name};")
         return f"in_{c}(s)"
 
     def _pattern_test(self, pattern: nodes.Pattern, subject: nodes.Expr, name: str) -> str:
@@ -184,7 +182,9 @@ class ParserEmitter(TableEmitter):
                 low, high = self._pattern(pattern.value, type_), self._pattern(pattern.mask, type_)
                 if is_signed(subject.type):
                     sign = number(1 << (type_.width - 1), type_)
-                    return f"(({low} ^ {sign}) <= ({name} ^ {sign}) && ({name} ^ {sign}) <= ({high} ^ {sign}))"
+                    return (
+                        f"(({low} ^ {sign}) <= ({name} ^ {sign}) && ({name} ^ {sign}) <= ({high} ^ {sign}))"
+                    )
                 return f"({low} <= {name} && {name} <= {high})"
             case "value_set" if pattern.value_set is not None:
                 return self._value_set_test(pattern.value_set, [subject], [name])
@@ -328,7 +328,8 @@ class ParserEmitter(TableEmitter):
             self._put(header.bytes, "o", before)
             if varbit:
                 most = varbit[1].max_width // 8
-                self.line(f"if (put_varbit(ctx, {header.bytes} + {size}, o + {before}, {header.varbits} / 8, {most}))")
+                of, octets = f"{header.bytes} + {size}", f"{header.varbits} / 8"
+                self.line(f"if (put_varbit(ctx, {of}, o + {before}, {octets}, {most}))")
                 self.line("\tgoto failed;")
                 self.line(f"behind = AT(o + {before} + {header.varbits} / 8);")
                 self._put(f"{header.bytes} + {before}", "behind", size - before)

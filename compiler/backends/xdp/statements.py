@@ -111,7 +111,9 @@ class StatementEmitter(ExpressionEmitter):
 
     def _local_place(self, name: str, type_: Type) -> AnyPlace:
         if isinstance(type_, Struct):
-            return StructPlace(type_, {f.name: self._local_place(f"{name}_{f.name}", f.type) for f in type_.fields})
+            return StructPlace(
+                type_, {f.name: self._local_place(f"{name}_{f.name}", f.type) for f in type_.fields}
+            )
         if is_composite(type_):
             return self.scratch.place(type_, name)
         return Place(type_, self.local(type_, name))
@@ -151,7 +153,11 @@ class StatementEmitter(ExpressionEmitter):
         return self.argument(e)
 
     def inline(
-        self, name: str, variables: list[nodes.Variable], body: list[nodes.Stmt], target: AnyPlace | None = None
+        self,
+        name: str,
+        variables: list[nodes.Variable],
+        body: list[nodes.Stmt],
+        target: AnyPlace | None = None,
     ) -> None:
         """Emit a called body here."""
         self.declare(variables)

@@ -76,6 +76,7 @@ class StackPlace:
     """A constant list: its elements."""
 
 
+Leaf = Place | FieldPlace
 AnyPlace = Place | HeaderPlace | FieldPlace | StructPlace | StackPlace
 
 
@@ -154,7 +155,9 @@ class Scratch:
         self.state.append((int(kind[1:]) // 8, f"{kind} {name}{f'[{array}]' if array else ''};"))
         return f"s->{name}{'[{i}]' if array else ''}"
 
-    def place(self, type_: Type, wanted: str, *, array: int = 0, in_packet: bool = False, path: str = "") -> AnyPlace:
+    def place(
+        self, type_: Type, wanted: str, *, array: int = 0, in_packet: bool = False, path: str = ""
+    ) -> AnyPlace:
         """Make room for a value of any type."""
         match type_:
             case Header():

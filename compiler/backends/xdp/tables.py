@@ -18,7 +18,14 @@ from __future__ import annotations
 from p4cats.compiler.backends.xdp.externs import ExternEmitter
 from p4cats.compiler.backends.xdp.layout import ActionLayout, KeyField, ParameterLayout, TableLayout
 from p4cats.compiler.backends.xdp.storage import Place
-from p4cats.compiler.backends.xdp.values import check_width, identifier, stored_type, unsigned, unsupported, width_of
+from p4cats.compiler.backends.xdp.values import (
+    check_width,
+    identifier,
+    stored_type,
+    unsigned,
+    unsupported,
+    width_of,
+)
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits
 
@@ -77,9 +84,13 @@ class TableEmitter(ExternEmitter):
         values = []
         for key in keys:
             check_width(key.expression.type, key.span)
-            values.append(self.held(unsigned(self.value(key.expression), key.expression.type), key.expression.type))
+            values.append(
+                self.held(unsigned(self.value(key.expression), key.expression.type), key.expression.type)
+            )
         if layout.kind == "index":
-            terms = [f"{v} << {f.offset}" if f.offset else v for v, f in zip(values, layout.keys, strict=True)]
+            terms = [
+                f"{v} << {f.offset}" if f.offset else v for v, f in zip(values, layout.keys, strict=True)
+            ]
             self.line(f"{slot} = ix_{c}[({' | '.join(terms)}) & {hex((1 << layout.key_bits) - 1)}];")
             return
         for field, value in zip(layout.keys, values, strict=True):
@@ -170,7 +181,9 @@ def table_layout(table: nodes.Table, cname: str) -> TableLayout:
     kinds = []
     for key in table.keys:
         if key.match_kind not in MATCH_KINDS:
-            raise unsupported(key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}")
+            raise unsupported(
+                key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}"
+            )
         check_width(key.expression.type, key.span)
         if key.match_kind == "range" and width_of(key.expression.type) > 64:
             raise unsupported(key.span, f"a range over {key.expression.type}", "ranges may have 64 bits")
@@ -185,7 +198,9 @@ def table_layout(table: nodes.Table, cname: str) -> TableLayout:
     elif "lpm" in kinds:
         if kinds.count("lpm") > 1:
             second = [k for k in keys if k.match_kind == "lpm"][1]
-            raise unsupported(second.span, "a table with two lpm keys", "BMv2 refuses it too; make one ternary")
+            raise unsupported(
+                second.span, "a table with two lpm keys", "BMv2 refuses it too; make one ternary"
+            )
         kind = "lpm"
     else:
         kind = "index" if bits <= INDEX_BITS else "hash"
@@ -205,7 +220,11 @@ def table_layout(table: nodes.Table, cname: str) -> TableLayout:
 
 def _profile_size(table: nodes.Table) -> int:
     assert table.implementation is not None
-    sizes = [a.value for a in table.implementation.arguments if isinstance(a, nodes.Const) and isinstance(a.type, Bits)]
+    sizes = [
+        a.value
+        for a in table.implementation.arguments
+        if isinstance(a, nodes.Const) and isinstance(a.type, Bits)
+    ]
     return min(max(sizes[0] if sizes else 1024, 1), 1 << 16)
 
 

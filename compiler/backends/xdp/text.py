@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.backends.xdp.declarations import declarations
 from p4cats.compiler.backends.xdp.parsers import ParserEmitter
 from p4cats.compiler.backends.xdp.storage import AnyPlace, fixed_bits
-from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.ir import nodes
 
 if TYPE_CHECKING:
@@ -42,7 +42,15 @@ def _way(module: Module) -> list[str]:
     lines += _PARSED
     if module.features & {"clone_ingress"}:
         lines += _AFTER_CLONE_PARSE
-    lines += ["", "\t/* verify checksums */", *verify, "", "\t/* ingress */", *ingress, *_after_ingress(module)]
+    lines += [
+        "",
+        "\t/* verify checksums */",
+        *verify,
+        "",
+        "\t/* ingress */",
+        *ingress,
+        *_after_ingress(module),
+    ]
     lines += ["egress:", *before_egress, *out_length, "", "\t/* egress */", *egress, *_after_egress(module)]
     lines += ["", "\t/* compute checksums */", *compute, "", "\t/* deparse */", *size, *_RESIZE, *write]
     return [*lines, *_send(module)]
@@ -129,13 +137,18 @@ _RESIZE = r"""	pos = s->pos & POS_MASK;
 	o = AT(base);""".splitlines()
 
 
+def _clone_event(side: str) -> str:
+    request = f"s->clone_{side}_session, s->clone_{side}_list"
+    return f"\t\tsend_event(ctx, s, EVENT_CLONE_{side.upper()}, {request}, IMAGE_BYTES);"
+
+
 def _after_ingress(module: Module) -> list[str]:
     lines = []
     if "clone_ingress" in module.features:
         lines += [
             "\tif (s->clone_ingress) {",
             "\t\ts->clone_ingress = 0;",
-            "\t\tsend_event(ctx, s, EVENT_CLONE_INGRESS, s->clone_ingress_session, s->clone_ingress_list, IMAGE_BYTES);",
+            _clone_event("ingress"),
             "\t}",
         ]
     if "digest" in module.features:
@@ -199,7 +212,7 @@ def _after_egress(module: Module) -> list[str]:
             "\tif (s->clone_egress) {",
             *(["\t\tu32 again = s->recirculate;", "\t\ts->recirculate = 0;"] if again else []),
             "\t\ts->clone_egress = 0;",
-            "\t\tsend_event(ctx, s, EVENT_CLONE_EGRESS, s->clone_egress_session, s->clone_egress_list, IMAGE_BYTES);",
+            _clone_event("egress"),
             *(["\t\ts->recirculate = again;"] if again else []),
             "\t}",
         ]

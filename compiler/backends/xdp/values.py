@@ -51,9 +51,13 @@ def is_wide(type_: Type) -> bool:
 def check_width(type_: Type, span: Span) -> None:
     """Refuse scalars that no C type of this back end holds."""
     if isinstance(type_, Varbit):
-        raise unsupported(span, f"{type_} as a value", "a varbit can be extracted, emitted, copied with its header")
+        raise unsupported(
+            span, f"{type_} as a value", "a varbit can be extracted, emitted, copied with its header"
+        )
     if width_of(type_) > WIDEST_BITS:
-        raise unsupported(span, f"an operation on {type_}", f"values up to {WIDEST_BITS} bits can be computed with")
+        raise unsupported(
+            span, f"an operation on {type_}", f"values up to {WIDEST_BITS} bits can be computed with"
+        )
 
 
 def c_type(type_: Type) -> str:
