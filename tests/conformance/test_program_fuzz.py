@@ -1,11 +1,14 @@
 """A few hundred mutants of `make fuzz` on every run, and what its first ten thousand found."""
 
+import random
+import re
+
 import pytest
-from program_fuzz import corpus, fuzz, mutant
+from program_fuzz import PROGRAMS, corpus, fuzz, mutant
 
 from p4cats.compiler.backends.model import generate
 from p4cats.compiler.diagnostics import CompileError
-from p4cats.compiler.driver import compile_text
+from p4cats.compiler.driver import compile_file, compile_text
 from p4cats.switch.stf import StfError, parse_stf, run_statements
 
 MUTANTS = 400
@@ -16,6 +19,29 @@ def test_mutants_give_a_program_or_diagnostics():
     assert not findings, "\n".join(f"seed {f.seed}, from {f.program}:\n{f.trace}" for f in findings)
     assert outcomes["ran"] > MUTANTS // 20, f"the mutants are too wild: {outcomes}"
     assert outcomes["refused"] > MUTANTS // 4, f"the mutants are too tame: {outcomes}"
+
+
+STF_WORDS = (
+    "0x*", "$", "-1", "*", "08", "99999999999999999999", "(", ")", ":", '"', "#", "add", "packet", "expect",
+    "600", "/33", "&&&", "0x1..0x2", "no_packet", "setdefault", "mc_node_associate 1 0",
+    "meter_set_rates x 0 1:1 2:2",
+)  # fmt: skip
+
+
+def test_mutated_stf_files_run_or_name_the_line_that_is_wrong():
+    pieces = corpus()
+    programs = {piece.name: compile_file(PROGRAMS / f"{piece.name}.p4") for piece in pieces}
+    for seed in range(MUTANTS):
+        rng = random.Random(seed)
+        piece = rng.choice(pieces)
+        tokens = re.findall(r"\s+|[\w.$*]+|\S", piece.stf)
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            at = rng.randrange(len(tokens))
+            tokens[at : at + rng.randrange(3)] = [rng.choice((*STF_WORDS, rng.choice(tokens), " "))]
+        try:
+            run_statements(programs[piece.name], parse_stf("".join(tokens), "x.stf"), piece.name, "x.stf")
+        except StfError as error:
+            assert re.match(r"x\.stf:\d+: error: ", str(error)), f"seed {seed}"  # noqa: PT017
 
 
 def test_a_seed_gives_one_mutant():
