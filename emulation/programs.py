@@ -9,6 +9,7 @@ from pathlib import Path
 
 from p4cats.compiler.backends.model import compile_program as compile_program_for_model
 from p4cats.compiler.backends.p4info import p4info, write_p4info
+from p4cats.compiler.backends.xdp import generate as generate_xdp
 from p4cats.compiler.diagnostics import CompileError, Reporter, Severity
 from p4cats.compiler.driver import compile_file
 from p4cats.compiler.ir import nodes as ir
@@ -28,11 +29,14 @@ class ProgramFiles:
     p4info: Path
     device_config: Path
     """Preprocessed P4 text: the target compiles it itself, so no code is taken from the network."""
+    generated: Path | None = None
+    """C text of the xdp target, for people: a switch makes it again from the device configuration."""
 
     @property
-    def written(self) -> tuple[Path, Path]:
-        """Both files."""
-        return self.p4info, self.device_config
+    def written(self) -> tuple[Path, ...]:
+        """All files."""
+        files = (self.p4info, self.device_config)
+        return files if self.generated is None else (*files, self.generated)
 
 
 def compile_program(
@@ -55,7 +59,7 @@ def compile_program(
         # From the file, not from the preprocessed text: diagnostics show the lines that were written.
         compiled = compile_file(program, include_dirs=include_dirs, defines=defines, reporter=reporter)
         info = p4info(compiled)
-        _check_target(compiled, reporter, must_run)
+        generated = _check_target(compiled, reporter, must_run, target)
         text = preprocess_to_text(
             program, include_dirs=include_dirs, defines=defines or {}, reporter=reporter
         )
@@ -66,10 +70,14 @@ def compile_program(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         files = ProgramFiles(
-            directory / f"{program.stem}.p4info.txtpb", directory / f"{program.stem}.{target}.p4"
+            directory / f"{program.stem}.p4info.txtpb",
+            directory / f"{program.stem}.{target}.p4",
+            directory / f"{program.stem}.bpf.c" if generated is not None else None,
         )
         write_p4info(info, files.p4info)
         files.device_config.write_text(text, encoding="utf-8")
+        if files.generated is not None and generated is not None:
+            files.generated.write_text(generated, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{error.filename or directory}: cannot be written: {error.strerror}") from None
     return files
@@ -95,15 +103,18 @@ def run_packet_test(
         raise UserError(f"{test}: cannot be read: {error.strerror}") from None
 
 
-def _check_target(program: ir.Program, reporter: Reporter, must_run: bool) -> None:
-    """Let the target's back end say now what it cannot run."""
+def _check_target(program: ir.Program, reporter: Reporter, must_run: bool, target: str) -> str | None:
+    """Let the target's back end say now what it cannot run; the C text where it makes any."""
     try:
+        if target == "xdp":
+            return generate_xdp(program).text
         compile_program_for_model(program)
     except CompileError as error:
         if must_run:
             raise
         for d in error.diagnostics:
             reporter.warning(d.span, d.message, d.hint)
+    return None
 
 
 def _user_error(error: CompileError, reporter: Reporter) -> UserError:
