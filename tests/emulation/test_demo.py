@@ -31,11 +31,14 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60.0
         time.sleep(0.05)
 
 
-def test_demo_keeps_its_promise(tmp_path: Path, nothing_left: Callable[[int], None]) -> None:
-    process = start("--json", tmp_path / "demo.json", "--seconds", "15")
+@pytest.mark.parametrize("target", ["model", "xdp"])
+def test_demo_keeps_its_promise(tmp_path: Path, nothing_left: Callable[[int], None], target: str) -> None:
+    process = start("--json", tmp_path / "demo.json", "--seconds", "15", "--target", target)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
-    policies = json.loads((tmp_path / "demo.json").read_text())["policies"]
+    written = json.loads((tmp_path / "demo.json").read_text())
+    assert written["target"] == target
+    policies = written["policies"]
     nearest, least = policies["nearest"], policies["least"]
     assert nearest["share"]["edge1"] == 1.0
     assert least["errors"] == 0

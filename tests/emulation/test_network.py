@@ -30,9 +30,9 @@ print(json.loads(connection.getresponse().read())["received_bytes"])
 """
 
 
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[Deployment]:
-    with Deployment(load(EDGE_CLOUD)) as running:
+@pytest.fixture(scope="module", params=["model", "xdp"])
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    with Deployment(load(EDGE_CLOUD), target=request.param) as running:
         yield running
 
 
