@@ -12,7 +12,8 @@ from p4cats.compiler.ir.unit import Environment, Instance, Unit, control_plane
 from p4cats.compiler.types import model, tree
 from p4cats.compiler.types.annotations import find, p4_annotations, text_of
 
-_BLOCKS = ("p", "vr", "ig", "eg", "ck", "dep")
+MAX_BLOCKS = 5_000
+"""Twenty controls with two instances of the one before can already mean a million."""
 
 
 def elaborate(program: tree.Program, reporter: Reporter) -> ir.Program:
@@ -83,6 +84,10 @@ class InstanceLowering(TableLowering):
         self, type_: model.Block, prefix: str, name: str, args: list[tree.Arg], reports: bool = False
     ) -> ir.Parser | ir.Control:
         """An instance of a control or parser; with `reports`, one that says whether it has exited."""
+        self.unit.blocks += 1
+        if self.unit.blocks > MAX_BLOCKS:
+            message = f"the program has more than {MAX_BLOCKS} instances of controls and parsers"
+            raise self.unit.reporter.fatal(type_.declaration.span, message)
         definition = self.unit.program.blocks[type_.declaration]
         assert not isinstance(definition, tree.Package)
         env = Environment(prefix)

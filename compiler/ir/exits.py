@@ -80,9 +80,9 @@ class Exits:
         for statement in statements(control.body):
             if isinstance(statement, tree.CallStmt) and isinstance(statement.call, tree.ApplyBlock):
                 target = statement.call.instance
-                if isinstance(target, tree.InstanceRef) and isinstance(target.symbol, tree.Instance):
-                    if not _plain(statement.call.args):
-                        found.add(target.symbol)
+                symbol = target.symbol if isinstance(target, tree.InstanceRef) else None
+                if isinstance(symbol, tree.Instance) and not _plain(statement.call.args):
+                    found.add(symbol)
         return {i for i in found if isinstance(i.type, model.Block) and self.block(i.type.declaration)}
 
 

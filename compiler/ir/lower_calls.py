@@ -254,7 +254,9 @@ class CallLowering(ExpressionLowering):
         if id(block) in self.unit.reporting:
             self._apply_reporting(e, block, prepared)
             return
-        if (self.exit_flag or any(isinstance(s, ir.Assign) for s in prepared.after)) and block_may_exit(block):
+        if (self.exit_flag or any(isinstance(s, ir.Assign) for s in prepared.after)) and block_may_exit(
+            block
+        ):
             raise self.unit.reporter.fatal(
                 e.span,
                 "an argument needs a copy back after this call, but the control may exit: not supported",
@@ -263,9 +265,7 @@ class CallLowering(ExpressionLowering):
         self.emit(ir.CallBlock(e.span, block, prepared.arguments))
         self.body.out.extend(prepared.after)
 
-    def _apply_reporting(
-        self, e: tree.ApplyBlock, block: ir.Control | ir.Parser, prepared: Prepared
-    ) -> None:
+    def _apply_reporting(self, e: tree.ApplyBlock, block: ir.Control | ir.Parser, prepared: Prepared) -> None:
         """The control says whether it has exited: copy out, then leave."""
         flag = ir.VarRef(e.span, BOOL, self.temporary("exits", BOOL, e.span))
         self.emit(ir.Assign(e.span, flag, ir.Const(e.span, BOOL, 0)))

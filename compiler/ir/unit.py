@@ -77,6 +77,8 @@ class Unit:
     owner: dict[int, int] = field(default_factory=dict)
     """Of extern instances by id: the id of the block that declares them; none for top-level ones."""
     top: Environment = field(default_factory=Environment)
+    blocks: int = 0
+    """Instances of controls and parsers so far."""
     reporting: set[int] = field(default_factory=set)
     """Ids of the controls whose last parameter says whether they have exited."""
     exits: Exits = field(init=False)

@@ -32,7 +32,9 @@ class AnnotationRules(ExpressionRules):
             other = first.setdefault(annotation.name, annotation)
             if other is annotation or (other.structured is None and annotation.structured is None):
                 continue
-            how = "twice" if other.structured is not None and annotation.structured is not None else "both ways"
+            how = (
+                "twice" if other.structured is not None and annotation.structured is not None else "both ways"
+            )
             self.reporter.error(
                 annotation.span,
                 f"annotation '@{annotation.name}' is given {how}",

@@ -660,6 +660,7 @@ class Table(Declaration):
     entries_const: bool
     properties: list[TableProperty]
     has_key_property: bool = False
+    has_actions_property: bool = False
 
 
 @dataclass(eq=False, slots=True)

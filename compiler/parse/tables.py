@@ -42,6 +42,7 @@ class TableRules(StatementRules):
                 self.expect("}", "the keys")
                 self.accept(";")
             case "actions":
+                node.has_actions_property = True
                 self.expect("{", "'actions ='")
                 self.each(lambda: node.actions.append(self._listed_action()))
                 self.expect("}", "the actions")

@@ -10,6 +10,7 @@ from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.parse import ast
 from p4cats.compiler.source import Span
 from p4cats.compiler.types import tree
+from p4cats.compiler.types.flow import Flow
 from p4cats.compiler.types.model import Bits, Bool, Param, Type
 from p4cats.compiler.types.scope import Scope, suggest
 
@@ -34,6 +35,7 @@ class Base:
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
+        self.flow = Flow(reporter)
         self.top = Scope()
         self.scope = self.top
         self.place = Place()

@@ -7,6 +7,7 @@ from p4cats.compiler.source import Span
 from p4cats.compiler.types import tree
 from p4cats.compiler.types.annotations import find
 from p4cats.compiler.types.base import Place
+from p4cats.compiler.types.convert import known_later
 from p4cats.compiler.types.model import (
     BOOL,
     DONT_CARE,
@@ -60,6 +61,10 @@ class Blocks(Tables):
                 self.error(node.default.span, "an out parameter cannot have a default value")
             elif node.default is not None and node.direction == "inout":
                 self.error(node.default.span, "an inout parameter cannot have a default value")
+            elif node.default is not None and not isinstance(type_, TypeVar):
+                default = self.coerce(self.value(node.default), type_, f"parameter '{node.name}'")
+                if not known_later(default):
+                    self.error(node.default.span, "a default value must be known at compile time")
             params.append(
                 Param(
                     node.name, type_, node.direction, node.name_span, node.default,
@@ -135,6 +140,7 @@ class Blocks(Tables):
                     place.apply = True
                     with self.nested():
                         self.statements(node.body.statements, body)
+                    self.flow.body(body)
         return declaration, tree.Control(declaration, params, ctor, place.new_locals, body)
 
     def _control_local(self, node: ast.Declaration, out: list[tree.Stmt]) -> None:
@@ -230,6 +236,7 @@ class Blocks(Tables):
         with self.nested():
             body: list[tree.Stmt] = []
             self.statements(node.statements, body)
+            self.flow.body(body)
             state = tree.State(node.name, node.name_span, body, None, [], None, node.annotations)
             match node.transition:
                 case None:
@@ -259,6 +266,7 @@ class Blocks(Tables):
         state.subjects, state.cases = subjects, []
         usable = not any(is_unknown(s.type) for s in subjects)
         always = False
+        seen: set[tuple[object, ...]] = set()
         for case in node.cases:
             fine = self._known_state(case.state, known, case.state_span)
             if always:
@@ -272,8 +280,42 @@ class Blocks(Tables):
             if keys is None:
                 continue
             always = always or all(isinstance(k, tree.Any) for k in keys)
+            self._warn_repeated(case.span, keys, seen)
             if fine:
                 state.cases.append(tree.SelectCase(keys, case.state, case.span))
+        if usable and not self._may_match_all(subjects, state.cases):
+            message = "this select has no default: what matches nothing is an error"
+            self.reporter.warning(node.span, message, "default: accept;")
+
+    @staticmethod
+    def _may_match_all(subjects: list[tree.Expr], cases: list[tree.SelectCase]) -> bool:
+        """The last key is _ somewhere, or there are value sets, bools or enums, which may be complete."""
+        if not all(isinstance(representation(s.type), Bits) for s in subjects):
+            return True
+        return any(
+            isinstance(c.keys[-1], tree.Any) or any(isinstance(k, tree.SetRef) for k in c.keys) for c in cases
+        )
+
+    def _warn_repeated(self, span: Span, keys: list[tree.Expr], seen: set[tuple[object, ...]]) -> None:
+        """A case with the keys of an earlier one."""
+        values = [("is", k.value) if isinstance(k, tree.Constant) else self._set_values(k) for k in keys]
+        if any(v is None for v in values):
+            return
+        if tuple(values) in seen:
+            self.reporter.warning(span, "this case is never reached: an earlier one has the same keys")
+        seen.add(tuple(values))
+
+    @staticmethod
+    def _set_values(key: tree.Expr) -> tuple[object, ...] | None:
+        match key:
+            case tree.Any():
+                return ("any",)
+            case tree.MaskSet(value=tree.Constant(value=a), mask=tree.Constant(value=b)):
+                return ("mask", a, b)
+            case tree.RangeSet(low=tree.Constant(value=a), high=tree.Constant(value=b)):
+                return ("range", a, b)
+            case _:
+                return None
 
     def _subject(self, node: ast.Expression) -> tree.Expr:
         e = self.value(node)

@@ -38,6 +38,7 @@ from p4cats.compiler.types.model import (
     is_unknown,
     representation,
 )
+from p4cats.compiler.types.resolve import MAX_FIELDS
 
 _KINDS: dict[type[ast.Declaration], str] = {
     ast.Header: "header",
@@ -101,6 +102,7 @@ class Checker(Blocks):
 
     def _fields(self, node: ast.Header | ast.HeaderUnion | ast.Struct, kind: str) -> Composite:
         composite = Composite(kind, node.name, {}, node.name_span, node.annotations)
+        total = 0
         for field in node.fields:
             type_ = self.value_type(field.type)
             if field.name in composite.fields:
@@ -108,7 +110,12 @@ class Checker(Blocks):
                 continue
             if not is_unknown(type_):
                 self._check_field(kind, field, type_)
-            if isinstance(type_, Varbit) and any(isinstance(f.type, Varbit) for f in composite.fields.values()):
+                total += self.field_count(type_)
+                if total > MAX_FIELDS:
+                    type_ = self.too_big(field.span)
+            if isinstance(type_, Varbit) and any(
+                isinstance(f.type, Varbit) for f in composite.fields.values()
+            ):
                 self.error(field.type.span, f"{kind} '{node.name}' has more than one varbit field",
                            "v1model extracts one at most")  # fmt: skip
             self._evaluate_field_lists(field.annotations)
@@ -239,6 +246,7 @@ class Checker(Blocks):
             if not isinstance(result, Void | Unknown) and not _always_returns(body):
                 self.error(node.name_span, f"function '{node.name}' does not return a value on every path")
             function.body = body
+            self.flow.body(body)
 
     def _add_overload(self, node: ast.Function, function: tree.Function) -> None:
         old = self.top.names.get(node.name)

@@ -118,6 +118,10 @@ class Conversions(Base):
         found = self._coerced(e, target)
         if found is not None:
             return found
+        if isinstance(e, tree.Constant) and isinstance(e.type, Int) and isinstance(target, New):
+            number = representation(target)  # p4c takes numbers without width for a 'type' of bits
+            if isinstance(number, Bits):
+                return self.convert(self._narrow(e, number), target)
         hint = None
         if self._castable(e.type, target):
             hint = f"an explicit cast may be meant: ({target}) …"
@@ -269,6 +273,8 @@ class Conversions(Base):
             if found is not None:
                 return found
         elif self._castable(e.type, target):
+            if isinstance(target, Int) and not isinstance(e.type, Int) and not known_later(e):
+                return self.wrong(span, "only compile-time values can be cast to 'int'", "cast to bit<…>")
             if isinstance(representation(target), Bool) and isinstance(e.type, Int):
                 if not (isinstance(e, tree.Constant) and e.value in {0, 1}):
                     return self.wrong(span, "only 0 and 1 can be cast to bool")

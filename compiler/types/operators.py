@@ -29,6 +29,7 @@ from p4cats.compiler.types.resolve import Types
 
 _EQUALITY = {"==", "!="}
 _ORDER = {"<", "<=", ">", ">="}
+_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _LOGIC = {"&&", "||"}
 _SHIFT = {"<<", ">>"}
 _SATURATING = {"|+|", "|-|"}
@@ -106,7 +107,23 @@ class Operators(Types):
                 return self.wrong(span, f"'{op}' is not defined for signed '{type_}'")
             if isinstance(right, tree.Constant) and right.value == 0:
                 return self.wrong(right.span, "division by zero")
+        if op in _ORDER:
+            self._warn_decided(op, left, right, span)
         return self._fold(op, left, right, span, BOOL if op in _ORDER else type_)
+
+    def _warn_decided(self, op: str, left: tree.Expr, right: tree.Expr, span: Span) -> None:
+        """A comparison with the end of a type's range that has one answer only."""
+        if isinstance(left, tree.Constant) == isinstance(right, tree.Constant):
+            return
+        if isinstance(left, tree.Constant):
+            left, right, op = right, left, _MIRRORED[op]
+        assert isinstance(right, tree.Constant)
+        if isinstance(left.type, Bits) and isinstance(right.value, int) and left.type.width:
+            low, high = constant.limits(left.type)
+            answer = {(">=", low): "true", ("<", low): "false", ("<=", high): "true", (">", high): "false"}
+            found = answer.get((op, right.value))
+            if found is not None:
+                self.reporter.warning(span, f"this comparison is always {found}")
 
     def _fold(self, op: str, left: tree.Expr, right: tree.Expr, span: Span, result: Type) -> tree.Expr:
         if isinstance(left, tree.Constant) and isinstance(right, tree.Constant):

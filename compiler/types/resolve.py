@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p4cats.compiler.diagnostics import Reporter
 from p4cats.compiler.parse import ast
 from p4cats.compiler.source import Span
 from p4cats.compiler.types import constant, tree
@@ -46,8 +47,40 @@ _SIMPLE: dict[str, Type] = {
 }
 
 
+MAX_FIELDS = 70_000
+"""Of a type, with those of nested types: thirty structs of two fields each can already mean 2^30."""
+
+
 class Types(Conversions):
     """Resolution of type references."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(reporter)
+        self._field_counts: dict[Composite, int] = {}
+
+    def field_count(self, type_: Type) -> int:
+        """Scalars in a type."""
+        match type_:
+            case Composite(fields=fields):
+                found = self._field_counts.get(type_)
+                if found is None:
+                    found = self._field_counts[type_] = sum(self.field_count(f.type) for f in fields.values())
+                return found
+            case Stack(element=element, size=size):
+                return size * self.field_count(element)
+            case Tuple(elements=elements):
+                return sum(self.field_count(t) for t in elements)
+            case _:
+                return 1
+
+    def of_bearable_size(self, type_: Type, span: Span) -> Type:
+        """The type, or UNKNOWN after a report if it has too many fields."""
+        return type_ if self.field_count(type_) <= MAX_FIELDS else self.too_big(span)
+
+    def too_big(self, span: Span) -> Type:
+        """Report a type with too many fields."""
+        self.error(span, f"this type has more than {MAX_FIELDS} fields, those inside its parts counted")
+        return UNKNOWN
 
     def type_of(self, ref: ast.TypeRef) -> Type:
         """The type that is written here; UNKNOWN after a report."""
@@ -59,7 +92,7 @@ class Types(Conversions):
             case ast.StackTypeRef():
                 return self._stack_type(ref)
             case ast.TupleTypeRef():
-                return Tuple(tuple(self.value_type(t) for t in ref.elements))
+                return self.of_bearable_size(Tuple(tuple(self.value_type(t) for t in ref.elements)), ref.span)
             case ast.ListTypeRef():
                 return List(self.value_type(ref.element))
             case ast.DontCareType():
@@ -138,7 +171,7 @@ class Types(Conversions):
         if not 0 < size <= 1 << 16:
             self.error(ref.size.span, f"a header stack cannot have {size} elements")
             return UNKNOWN
-        return Stack(element, size)
+        return self.of_bearable_size(Stack(element, size), ref.span)
 
     def check_header_field(self, type_: Type, span: Span) -> bool:
         """bit, int, varbit, bool, serialisable enums, newtypes, structs of these (7.2.2)."""

@@ -29,7 +29,9 @@ from p4cats.compiler.types.model import (
     contains_int,
     is_unknown,
     representation,
+    substitute,
 )
+from p4cats.compiler.types.scope import suggest
 
 
 class Statements(Calls):
@@ -100,11 +102,43 @@ class Statements(Calls):
             )
             self.define(node.name, placeholder, node.name_span)
             return None
+        if isinstance(made[0], Extern):
+            self._check_abstract(node, made[0])
         instance = tree.Instance(
             node.name_span, node.name, made[0], made[1], node.annotations, bool(node.members)
         )
         self.define(node.name, instance, node.name_span)
         return instance
+
+    def _check_abstract(self, node: ast.Instantiation, type_: Extern) -> None:
+        """Abstract methods have implementations in the block after the instance, and only they (11.3.1)."""
+        abstract = type_.declaration.abstract
+        given: set[str] = set()
+        for member in node.members or []:
+            if not isinstance(member, ast.Function):
+                continue
+            given.add(member.name)
+            if member.name not in abstract:
+                hint = suggest(member.name, abstract)
+                self.error(member.name_span, f"'{type_}' has no abstract method '{member.name}'", hint)
+            elif not self._implements(member, type_):
+                self.error(member.name_span, f"'{member.name}' is not declared like this in '{type_}'",
+                           f"declared at {type_.declaration.methods[member.name][0].span}")  # fmt: skip
+        for name in sorted(abstract - given):
+            self.error(node.name_span, f"'{node.name}' does not implement the abstract method '{name}'",
+                       f"write {type_}(…) {node.name} = {{ … }};")  # fmt: skip
+
+    def _implements(self, member: ast.Function, type_: Extern) -> bool:
+        binding = dict(zip(type_.declaration.type_params, type_.arguments, strict=False))
+        with self.nested():
+            params = self.parameters(member.parameters)
+            result = VOID if member.return_type is None else self.type_of(member.return_type)
+        shape = [(p.direction, p.type) for p in params]
+        return any(
+            shape == [(p.direction, substitute(p.type, binding)) for p in s.params]
+            and result == substitute(s.result, binding)
+            for s in type_.declaration.methods[member.name]
+        )
 
     def _instance(self, node: ast.Instantiation, out: list[tree.Stmt]) -> None:
         if self.place.kind not in {"control", "parser"}:
@@ -112,6 +146,9 @@ class Statements(Calls):
             return
         instance = self.instance(node)
         if instance is not None:
+            kind = instance.type.kind if isinstance(instance.type, Block) else self.place.kind
+            if kind != self.place.kind:
+                self.error(node.span, f"a {kind} cannot be instantiated in a {self.place.kind}")
             if isinstance(instance.type, Block):
                 self.expect_use("instance", instance, node)
             self.place.new_locals.append(instance)

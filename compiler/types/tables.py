@@ -13,6 +13,7 @@ from p4cats.compiler.types.model import (
     STRING,
     VOID,
     Bits,
+    Block,
     Bool,
     Enum,
     Error,
@@ -59,6 +60,7 @@ class Tables(Statements):
             body: list[tree.Stmt] = []
             with self.nested():
                 self.statements(node.body.statements, body)
+            self.flow.body(body)
         action = tree.Action(node.name_span, node.name, signature, variables, body, node.annotations)
         if self.place.kind == "control":
             self.expect_use("action", action, node)
@@ -75,7 +77,9 @@ class Tables(Statements):
     def _check_data(self, params: list[Param]) -> None:
         """The control plane gives values, and numbers with a width."""
         for p in params:
-            if not p.direction and (contains_int(p.type) or isinstance(p.type, String | List)):
+            if not p.direction and (
+                contains_int(p.type) or isinstance(p.type, String | List | Extern | Block)
+            ):
                 self.error(p.span, f"the control plane cannot give a '{p.type}' for '{p.name}'")
 
     def table(self, node: ast.Table) -> tree.Table:
@@ -86,7 +90,7 @@ class Tables(Statements):
         )
         for reference in node.actions:
             self._action_ref(table, reference)
-        if not node.actions and not any(p.name == "actions" for p in node.properties):
+        if not node.has_actions_property:
             self.error(node.name_span, f"table '{node.name}' has no actions", "write actions = { … }")
         self._properties(node, table)
         if node.entries is not None and len(keys) == len(node.keys):

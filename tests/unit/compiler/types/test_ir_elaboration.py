@@ -246,7 +246,10 @@ def test_field_lists_may_use_names_of_constants() -> None:
 
 
 def test_likely_mistakes_are_warned_of() -> None:
-    assert warnings("bit<8> x; meta.a = x;") == ["variable 'x' is read but never given a value"]
+    assert warnings("bit<8> x; meta.a = x;") == ["variable 'x' is read before it has a value"]
+    assert warnings("a();", locals="bit<8> x; action a() { meta.a = x; }") == [
+        "variable 'x' is read but never given a value"
+    ]
     assert warnings("bit<8> x = 1;") == ["variable 'x' is never used"]
     assert warnings('@noWarn("unused") bit<8> x = 1;') == []
     assert warnings(locals="action a() {}") == ["action 'a' is never used"]

@@ -491,10 +491,10 @@ REJECTED: dict[str, tuple[dict[str, str], str]] = {
     ),
     "newassign": (
         {
-            "apply": "N n = 3;",
+            "apply": "N n = 9w3;",
             "top": "type bit<9> N;",
         },
-        "type 'int' does not fit 'N' for variable 'n'",
+        "type 'bit<9>' does not fit 'N' for variable 'n'",
     ),
     "genericnoargs": (
         {
