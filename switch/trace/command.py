@@ -15,7 +15,8 @@ from p4cats.switch.trace.live import Capture, find_process
 from p4cats.switch.trace.offline import trace_stf
 from p4cats.switch.trace.packets import packets
 from p4cats.switch.trace.plane import CPU_PORT
-from p4cats.switch.trace.remote import SwitchCopy, SwitchReader, TraceError
+from p4cats.switch.trace.remote import SwitchReader, TraceError
+from p4cats.switch.trace.replica import SwitchCopy
 from p4cats.switch.trace.tracer import PacketTrace
 
 _LARGEST_PORT = 510
@@ -85,7 +86,7 @@ def _copy(options: TraceOptions, reader: SwitchReader, cpu_port: int) -> SwitchC
     program = reader.program() if options.program is None else _program(options.program, options.include_dirs)
     if options.program is not None:
         reader.check_pipeline()
-    copy = SwitchCopy(reader, program, cpu_port=cpu_port)
+    copy = SwitchCopy(reader, program, cpu_port=cpu_port, ahead=options.live)
     if reader.now_us() is None and program.info.registers:
         reader.warnings.append(
             "the switch does not tell its time: times in registers look as if in the future"
@@ -157,7 +158,6 @@ def _live(
     capture = Capture(process)
     try:
         copy = _copy(options, reader, options.cpu_port or process.cpu_port)
-        copy.load_registers()
         capture.forget()  # what came while the switch was read has changed it already
         heard = capture.frames(wanted, lambda: _refresh(copy, reader), _REFRESH_S)
         print(f"p4cats trace: listening at {capture.places}; Ctrl-C ends", file=sys.stderr)
@@ -179,7 +179,6 @@ def _live(
 
 def _refresh(copy: SwitchCopy, reader: SwitchReader) -> None:
     copy.refresh()
-    copy.load_registers()
     _warn(reader)
 
 

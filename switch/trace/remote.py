@@ -1,7 +1,6 @@
-"""A tracing copy of a running switch, made by P4Runtime: its program and everything that controllers wrote.
+"""Reads a running switch by P4Runtime: its program, everything that controllers wrote, registers, its time.
 
-The switch is only read, without arbitration, so any number of controllers may be at work meanwhile. Cells of
-registers are read when a packet asks for them. Not copied: meter buckets, counter values, queues.
+There is no arbitration, so any number of controllers may be at work meanwhile.
 
     TraceError          the switch cannot be reached, has no pipeline, or runs another kind of program
 """
@@ -10,50 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import grpc
 from finsy.proto import p4d, p4i, p4r, p4r_grpc
 
-from p4cats.compiler.ir import nodes
-from p4cats.compiler.ir.types import Composite
 from p4cats.errors import UserError
-from p4cats.switch.digests import Timer
-from p4cats.switch.errors import Code, P4RuntimeError
-from p4cats.switch.model.state import inside
+from p4cats.switch.errors import P4RuntimeError
 from p4cats.switch.p4data import Codecs
 from p4cats.switch.pipeline import Program
-from p4cats.switch.portstate import AnyPort
 from p4cats.switch.programs import compile_config
 from p4cats.switch.schema import Schema
 from p4cats.switch.service import TIME_METADATA
-from p4cats.switch.store import Store
-from p4cats.switch.trace.plane import CPU_PORT, TraceClock, TracePlane
-from p4cats.switch.trace.tracer import PacketTrace
 
 TIMEOUT_S = 10.0
 _MAX_MESSAGE_BYTES = 256 << 20
 _OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)]
-_INSERT, _MODIFY = p4r.Update.INSERT, p4r.Update.MODIFY
 
 
 class TraceError(UserError):
     """A trace cannot be made; says why."""
-
-
-class Cells(dict[int, Any]):
-    """Cells of one register, read from the switch when first asked for."""
-
-    def __init__(self, reader: SwitchReader, instance: nodes.ExternInstance, info: p4i.Register) -> None:
-        super().__init__()
-        self._reader = reader
-        self._type = instance.type_arguments[0]
-        self._info = info
-
-    def __missing__(self, index: int) -> Any:
-        value = self._reader.register_cell(self._info, index)
-        self[index] = inside(value, self._type) if isinstance(value, int) else 0
-        return self[index]
 
 
 class SwitchReader:
@@ -66,6 +40,7 @@ class SwitchReader:
         self._stub = p4r_grpc.P4RuntimeStub(self._channel)
         self._codecs: Codecs | None = None
         self.warnings: list[str] = []
+        self._warned: set[str] = set()
         self._time_us: int | None = None
         self._told_at_ns = 0
 
@@ -126,15 +101,23 @@ class SwitchReader:
         except grpc.RpcError as error:
             raise self._failed(error) from None
 
-    def register_cell(self, info: p4i.Register, index: int) -> object:
-        """One cell as the data plane has it."""
-        if not 0 <= index < info.size:
-            return 0
-        entity = p4r.Entity()
-        entity.register_entry.register_id = info.preamble.id
-        entity.register_entry.index.index = index
-        found = self._tolerant([entity], f"register {info.preamble.name}")
-        return self._decoded(info, found[0].register_entry.data) if found else 0
+    def some_cells(self, wanted: Sequence[tuple[p4i.Register, int]]) -> dict[tuple[str, int], object]:
+        """Some cells of registers as the data plane has them, at one moment."""
+        names = {info.preamble.id: info for info, _ in wanted}
+        entities = []
+        for info, index in wanted:
+            entity = p4r.Entity()
+            entity.register_entry.register_id = info.preamble.id
+            entity.register_entry.index.index = index
+            entities.append(entity)
+        found: dict[tuple[str, int], object] = {}
+        shown = ", ".join(sorted({info.preamble.name for info in names.values()}))
+        for entity in self._tolerant(entities, f"register {shown}"):
+            info = names[entity.register_entry.register_id]
+            found[info.preamble.name, entity.register_entry.index.index] = self._decoded(
+                info, entity.register_entry.data
+            )
+        return found
 
     def _decoded(self, info: p4i.Register, data: p4d.P4Data) -> object:
         assert self._codecs is not None
@@ -197,10 +180,14 @@ class SwitchReader:
         try:
             return list(self.read(*entities))
         except _PartlyRefusedError as error:
-            warning = f"{what}: the switch does not let it be read ({error}); taken as never written"
-            if warning not in self.warnings:
-                self.warnings.append(warning)
+            self.warn(f"{what}: the switch does not let it be read ({error}); taken as never written")
             return []
+
+    def warn(self, text: str) -> None:
+        """Tell the user once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warnings.append(text)
 
     def _failed(self, error: grpc.RpcError) -> UserError:
         code, details = error.code(), error.details()
@@ -217,123 +204,4 @@ class _PartlyRefusedError(TraceError):
     """A request that a target refuses, where another might be answered."""
 
 
-class _NoTimers:
-    """Digest lists are not sent from a copy."""
-
-    def now_ns(self) -> int:
-        """Never."""
-        return 0
-
-    def call_later(self, _delay_s: float, _callback: Any) -> Timer:
-        """Never."""
-        return _Never()
-
-
-class _Never:
-    def cancel(self) -> None:
-        """Nothing to cancel."""
-
-
-class SwitchCopy:
-    """A tracing data plane that holds what a switch holds."""
-
-    def __init__(self, reader: SwitchReader, program: Program, *, cpu_port: int = CPU_PORT) -> None:
-        self.reader = reader
-        self.program = program
-        self._cpu_port = cpu_port
-        self._registers = {r.preamble.name: r for r in program.info.registers}
-        self._cells: dict[str, Cells] = {}
-        reader.learn(program)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read everything again."""
-        self.clock = TraceClock()
-        self._cells.clear()
-        self.plane = TracePlane(self.program.ir, cpu_port=self._cpu_port, cells=self._lazy, clock=self.clock)
-        self._store = Store(
-            self.program.ir,
-            self.program.info,
-            self.plane,
-            ports=AnyPort(),
-            clock=_NoTimers(),
-            send_digest=lambda _: None,
-            cpu_port=self._cpu_port,
-        )
-        self._fill(self.reader.state(self.program))
-        self._fill_structs()
-
-    def run(self, port: int, packet: bytes) -> PacketTrace:
-        """Trace one packet at the switch's present time."""
-        self.clock.now_ns = (self.reader.now_us() or 0) * 1000
-        return self.plane.trace(port, packet)
-
-    def load_registers(self) -> None:
-        """Read all cells now, so that later packets of the switch do not change what a trace finds."""
-        for name, cells in self._cells.items():
-            type_ = self.plane.engine.registers[name].type
-            for index, value in self.reader.register_cells(self._registers[name]).items():
-                cells[index] = inside(value, type_) if isinstance(value, int) else 0
-
-    def forget_registers(self) -> None:
-        """Read cells again when they are asked for."""
-        for cells in self._cells.values():
-            cells.clear()
-
-    def _lazy(self, instance: nodes.ExternInstance) -> Cells | None:
-        info = self._registers.get(instance.name)
-        if info is None or isinstance(instance.type_arguments[0], Composite):
-            return None
-        self._cells[instance.name] = Cells(self.reader, instance, info)
-        return self._cells[instance.name]
-
-    def _fill_structs(self) -> None:
-        for instance in self.program.ir.externs:
-            if instance.kind == "register" and isinstance(instance.type_arguments[0], Composite):
-                info = self._registers.get(instance.name)
-                for index, value in self.reader.register_cells(info).items() if info is not None else ():
-                    self.plane.write_register(instance.name, index, value)
-
-    def _fill(self, entities: Sequence[p4r.Entity]) -> None:
-        held: dict[int, set[bytes]] = {}
-        for entity in entities:
-            if entity.WhichOneof("entity") == "table_entry" and not entity.table_entry.is_default_action:
-                held.setdefault(entity.table_entry.table_id, set()).add(_identity(entity.table_entry))
-        self._remove_deleted(held)
-        for entity in entities:
-            self._write(entity)
-
-    def _remove_deleted(self, held: dict[int, set[bytes]]) -> None:
-        """Entries that the program writes, and a controller has deleted."""
-        for table_id, table in self._store.tables.items():
-            for record in list(table.entries.values()):
-                key = table.key_message(record)
-                if not record.const and _identity(key) not in held.get(table_id, set()):
-                    self._store.write(p4r.Update(type=p4r.Update.DELETE, entity=p4r.Entity(table_entry=key)))
-
-    def _write(self, entity: p4r.Entity) -> None:
-        kind = entity.WhichOneof("entity")
-        if kind == "table_entry" and entity.table_entry.is_const:
-            return
-        is_default = kind == "table_entry" and entity.table_entry.is_default_action
-        if is_default:
-            table = self._store.tables[entity.table_entry.table_id].schema
-            if table.const_default or table.profile is not None or not entity.table_entry.HasField("action"):
-                return
-        modify = is_default or kind in ("value_set_entry", "meter_entry")
-        try:
-            self._store.write(p4r.Update(type=_MODIFY if modify else _INSERT, entity=entity))
-        except P4RuntimeError as error:
-            if error.code is not Code.ALREADY_EXISTS:
-                self.reader.warnings.append(f"left out of the copy: {error.message}")
-                return
-            self._store.write(p4r.Update(type=_MODIFY, entity=entity))
-
-
-def _identity(entry: p4r.TableEntry) -> bytes:
-    """Match and priority, whatever the order of the fields."""
-    fields = sorted(m.SerializeToString(deterministic=True) for m in entry.match)
-    return b"".join(fields) + entry.priority.to_bytes(4, "big")
-
-
-__all__ = ["SwitchCopy", "SwitchReader", "TraceError"]
+__all__ = ["SwitchReader", "TraceError"]

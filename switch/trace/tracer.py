@@ -14,7 +14,7 @@ from typing import Any
 from p4cats.compiler.backends.model.names import attribute
 from p4cats.compiler.backends.model.trace import Site, source_text
 from p4cats.compiler.ir import nodes
-from p4cats.compiler.ir.types import Composite, Type
+from p4cats.compiler.ir.types import Composite, Header, Type
 from p4cats.compiler.source import Span
 from p4cats.switch.model.program import Engine
 from p4cats.switch.model.support import Packet
@@ -272,7 +272,7 @@ class Tracer:
         if header.valid and type_ is not None:
             self._step("emit", self._sites[number], {"header": path}, f"emit {path}")
 
-    def _path(self, header: Any) -> tuple[str, Composite | None]:
+    def _path(self, header: Any) -> tuple[str, Header | None]:
         if self._packet is not None:
             for path, value, type_ in headers(self._packet.hdr, self.program.headers, self._roots[0]):
                 if value is header:

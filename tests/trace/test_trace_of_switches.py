@@ -145,6 +145,19 @@ def test_registers_of_scalars_and_of_structs(held: SwitchCopy) -> None:
     ]
 
 
+def test_time_of_a_packet_is_not_before_that_of_the_cells_it_reads(
+    held: SwitchCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    reader = held.reader
+    some_cells, now_us = reader.some_cells, reader.now_us
+    monkeypatch.setattr(reader, "some_cells", lambda wanted: order.append("cells") or some_cells(wanted))
+    monkeypatch.setattr(reader, "now_us", lambda: order.append("time") or now_us())
+    held.refresh()
+    held.run(1, bytes([2, 1, 0, 0]))
+    assert order[-2:] == ["cells", "time"]
+
+
 def test_value_set_multicast_group_and_clone_session(held: SwitchCopy) -> None:
     trace = held.run(1, bytes([9, 1, 0, 0, 9, 9, 9, 9]))
     assert {s.data["header"] for s in trace.steps if s.kind == "extract"} == {"hdr.data", "hdr.more"}
@@ -269,6 +282,7 @@ def live(address: str, raw: socket.socket) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.root
 @needs_root
 def test_live_frames_that_pass_the_filter_are_traced() -> None:
     with link() as (netns, raw), switch("--pipeline", EDGE, "--netns", netns, "--port", "1@p1") as address:
@@ -276,6 +290,7 @@ def test_live_frames_that_pass_the_filter_are_traced() -> None:
     assert [(t["port"], t["packet"]) for t in traces] == [(1, trace_edge.request().hex())] * 2
 
 
+@pytest.mark.root
 @needs_root
 def test_live_frames_that_an_xdp_program_takes_are_seen_at_the_other_end(tmp_path: Path) -> None:
     source, program = tmp_path / "take.c", tmp_path / "take.o"
