@@ -43,7 +43,7 @@ fuzz: $(READY) ## 10,000 mutated programs: each compiles and runs, or is refused
 	@$(BIN)/python tests/conformance/program_fuzz.py 10000
 
 golden: $(READY) ## write the golden files of the tests anew: review the difference
-	@P4CATS_GOLDEN=write $(BIN)/pytest -q tests/unit tests/conformance
+	@P4CATS_GOLDEN=write $(BIN)/pytest -q tests/unit tests/conformance tests/trace
 
 clean: ## remove build/ and .venv/, and what a killed run left behind
 	@test ! -x $(BIN)/p4cats || $(BIN)/p4cats clean
