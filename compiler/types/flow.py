@@ -85,7 +85,7 @@ class Flow:
             if not self._statements(body, mine):
                 ends.append(mine)
         if ends:
-            unset &= set.intersection(*ends)
+            unset.intersection_update(*ends)
         return not ends
 
     def _forget_written(self, body: list[tree.Stmt], unset: Unset) -> None:
