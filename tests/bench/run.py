@@ -109,13 +109,26 @@ def network() -> Iterator[Figure]:
         yield Figure(name, unit, tuple(samples))
 
 
+def xdp() -> Iterator[Figure]:
+    """The xdp target, per packet and from end to end: see `xdp`."""
+    import xdp
+
+    for name, unit, samples in xdp.measure():
+        yield Figure(name, unit, tuple(samples))
+    if (reason := xdp.left_out()) is not None:
+        print(reason)
+
+
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "compile": compile_edge,
     "large": compile_large,
     "model": model_edge,
     "p4runtime": p4runtime,
+    "xdp": xdp,
     "network": network,
 }
+
+NEED_ROOT = ("xdp", "network")
 
 
 def machine() -> str:
@@ -135,8 +148,8 @@ def main() -> int:
     table = Table("figure", "median", "unit", "from", "to")
     figures = []
     for name in arguments.bench or BENCHES:
-        if name == "network" and os.geteuid() != 0:
-            console.print("network: left out, it needs root")
+        if name in NEED_ROOT and os.geteuid() != 0:
+            console.print(f"{name}: left out, it needs root")
             continue
         with console.status(name):
             figures += list(BENCHES[name]())

@@ -1,0 +1,118 @@
+"""The xdp target: nanoseconds per packet by BPF_PROG_TEST_RUN, and what goes from end to end.
+
+End to end, every contender has veths and namespaces of its own (`xdp_wires`), all are there at once, and
+each round measures one after the other: a ratio compares neighbours in time. Hosts have their offloads off,
+for all contenders alike, as behind any XDP switch.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import xdp_wires
+
+from p4cats.compiler.driver import compile_file
+
+XDP_TESTS = Path(__file__).resolve().parents[1] / "xdp"
+RUNS = 5
+FRAMES = 500_000
+FRAME_RUNS = 11
+TCP_S = 1.0
+TCP_RUNS = 9
+
+Rows = Iterator[tuple[str, str, list[float]]]
+
+
+def measure() -> Rows:
+    """Name, unit and samples of each figure."""
+    yield from per_packet()
+    with ExitStack() as stack:
+        wires = {
+            "xdp": xdp_wires.P4Switch(),
+            "bare": xdp_wires.BareRedirect(),
+            "kernel": xdp_wires.Kernel(),
+            "model": xdp_wires.ModelSwitch(),
+        }
+        for wire in wires.values():
+            stack.enter_context(wire)
+        yield from frames(wires)
+        yield from tcp(wires)
+
+
+def per_packet() -> Rows:
+    """One core, no interfaces: what the program itself takes."""
+    sys.path.insert(0, str(XDP_TESTS))
+    import measure_xdp as m
+
+    packet = m.pk.ipv6(m.pk.udp(bytes(40)), m.CLIENT, m.SERVICES[2], 17)
+    packet = m.padded(m.pk.ethernet(packet))
+    edge = m.shipped("edge")
+    yield "xdp.edge_ns", "ns/packet", [m.generated(edge, m.edge, packet) for _ in range(RUNS)]
+    yield "xdp.edge_new_flow_ns", "ns/packet", [m.generated(edge, m._restless, packet) for _ in range(RUNS)]
+    packet = m.pk.ipv6(m.pk.udp(bytes(40)), m.CLIENT, m.pk.address("2001:db8:7::1"), 17)
+    packet = m.padded(m.pk.ethernet(packet))
+    router = compile_file(XDP_TESTS / "router.p4")
+    pairs = [(m.handwritten(packet), m.generated(router, m.router_routes, packet)) for _ in range(RUNS)]
+    yield "xdp.handwritten_ns", "ns/packet", [by_hand for by_hand, _ in pairs]
+    yield "xdp.router_ns", "ns/packet", [routed for _, routed in pairs]
+    yield "xdp.router_vs_handwritten", "ratio", [by_hand / routed for by_hand, routed in pairs]
+
+
+def frames(wires: dict[str, xdp_wires.Wire]) -> Rows:
+    """64-octet frames per second; generator, switch and sink take turns on one core."""
+    found: dict[str, list[float]] = {}
+    shares: list[float] = []
+    for _ in range(FRAME_RUNS):
+        for name in ("xdp", "bare", "kernel"):
+            rate, share = wires[name].frames_per_second(FRAMES)
+            found.setdefault(name, []).append(rate)
+            shares += [share] if name == "xdp" else []
+    yield "xdp.pps", "packets/s", found["xdp"]
+    yield "xdp.pps_delivered", "ratio", shares
+    yield "xdp.bare_redirect_pps", "packets/s", found["bare"]
+    yield "xdp.pps_vs_bare_redirect", "ratio", _ratios(found["xdp"], found["bare"])
+    yield "kernel.pps", "packets/s", found["kernel"]
+    yield "xdp.pps_vs_kernel", "ratio", _ratios(found["xdp"], found["kernel"])
+
+
+def tcp(wires: dict[str, xdp_wires.Wire]) -> Rows:
+    """One TCP connection; the one that begins a round changes."""
+    found: dict[str, list[float]] = {}
+    for number in range(TCP_RUNS):
+        for name in ("xdp", "bare") if number % 2 else ("bare", "xdp"):
+            found.setdefault(name, []).append(wires[name].tcp_gbps(TCP_S))
+        if number < 3:
+            for name in ("kernel", "model"):
+                found.setdefault(name, []).append(wires[name].tcp_gbps(TCP_S))
+    yield "xdp.tcp_gbps", "Gbit/s", found["xdp"]
+    yield "xdp.bare_redirect_tcp_gbps", "Gbit/s", found["bare"]
+    yield "xdp.tcp_vs_bare_redirect", "ratio", _ratios(found["xdp"], found["bare"])
+    yield "kernel.tcp_gbps", "Gbit/s", found["kernel"]
+    yield "model.tcp_gbps", "Gbit/s", found["model"]
+
+
+def _ratios(ours: list[float], limit: list[float]) -> list[float]:
+    return [a / b for a, b in zip(ours, limit, strict=True)]
+
+
+def left_out() -> str | None:
+    """Why a figure is not measured, in a line."""
+    if shutil.which("simple_switch_grpc") is None:
+        return "xdp.pps_vs_bmv2: left out, simple_switch_grpc is not on PATH"
+    return None
+
+
+def main() -> None:
+    """Print the figures of this module alone."""
+    for name, unit, samples in measure():
+        spread = f"{min(samples):.4g} to {max(samples):.4g}"
+        print(f"{name:34} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
