@@ -57,6 +57,7 @@ class Types(Conversions):
     def __init__(self, reporter: Reporter) -> None:
         super().__init__(reporter)
         self._field_counts: dict[Composite, int] = {}
+        self._too_big = False
 
     def field_count(self, type_: Type) -> int:
         """Scalars in a type."""
@@ -78,7 +79,10 @@ class Types(Conversions):
         return type_ if self.field_count(type_) <= MAX_FIELDS else self.too_big(span)
 
     def too_big(self, span: Span) -> Type:
-        """Report a type with too many fields."""
+        """Report a type with too many fields, the first of them: the others are made of it."""
+        if self._too_big:
+            return UNKNOWN
+        self._too_big = True
         self.error(span, f"this type has more than {MAX_FIELDS} fields, those inside its parts counted")
         return UNKNOWN
 
