@@ -236,7 +236,8 @@ def _make_printer(libc: ct.CDLL) -> Any:
 
     def printer(level: int, text: bytes, arguments: int) -> int:
         if level <= 1:  # warnings and information; not debug
-            buffer = ct.create_string_buffer(1 << 16)
+            # A verifier's log comes in one piece, and its end is what matters.
+            buffer = ct.create_string_buffer(1 << 24 if b"LOAD LOG" in text else 1 << 16)
             vsnprintf(buffer, len(buffer), text, arguments)
             log().extend(buffer.value.decode(errors="replace").splitlines())
         return 0

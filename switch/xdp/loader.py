@@ -21,6 +21,9 @@ _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-
 _SOURCE_LINE = re.compile(r"/\* (\S+\.p4:\d+) \*/")
 
 
+_NOT_TELLING = ("processed ", ";", "verification time", "libbpf: ", "stack depth", "-- END")
+
+
 class LoadError(UserError):
     """A program that this kernel (or clang) does not take, with the P4 line where that is known."""
 
@@ -89,9 +92,7 @@ def _explain_build(source: XdpSource, text: str) -> str:
 def _explain_verifier(source: XdpSource, error: VerifierError) -> str:
     """The verifier's last words, and the last P4 line that its log shows."""
     lines = error.log.splitlines()
-    telling = [
-        line for line in lines if line and not line.startswith(("processed ", ";", "verification time"))
-    ]
+    telling = [line for line in lines if line and not line.startswith(_NOT_TELLING)]
     places = _SOURCE_LINE.findall(error.log)
     where = f" (near {places[-1]})" if places else ""
     name = source.program.span.source.name

@@ -1,6 +1,6 @@
 """TCP between namespaces through a generated program, and through a bare redirect as the limit.
 
-    python tests/xdp/measure_network.py      (iperf3, three runs of 4 s each, taken in turn)
+python tests/xdp/measure_network.py      (iperf3, three runs of 4 s each, taken in turn)
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import struct
 import subprocess
 import time
 
+from xdp_network import HERE, Network, run
+
 from p4cats.compiler.driver import compile_file
 from p4cats.ebpf.build import compile_bpf
 from p4cats.ebpf.libbpf import Object, XdpLink
 from p4cats.netns import call_in
 from p4cats.switch.xdp import XdpDataPlane
 from p4cats.switch.xdp.attach import Attachments
-from xdp_network import HERE, Network, run
 
 ROUNDS, SECONDS = 3, 4
 

@@ -49,7 +49,7 @@ class Restoring:
     def _time(self, name: str) -> tuple[float, float]:
         program = self._object.programs[name]
         times = [program.test_run(self.packet, repeat=REPEAT).duration_ns for _ in range(ROUNDS)]
-        return statistics.median(times), min(times)
+        return min(times), statistics.median(times)
 
     def measure(self, program: Program) -> tuple[int, float]:
         """The verdict, and nanoseconds without those of putting the packet back."""

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-
 from xdp_network import HERE, Network, run, wait_for
 
 pytestmark = [
@@ -62,12 +61,16 @@ def test_jumbo_frames_pass() -> None:
 
 def test_tcp_passes(network: Network) -> None:
     network.start(PROGRAM)
-    server = "import socket; s=socket.create_server(('::',5001),family=socket.AF_INET6); print('up',flush=True)\n"
+    server = (
+        "import socket; s=socket.create_server(('::',5001),family=socket.AF_INET6); print('up',flush=True)\n"
+    )
     server += "c,_=s.accept(); n=0\nwhile d:=c.recv(65536): n+=len(d)\nprint(n)"
     argv = ["ip", "netns", "exec", network.host(2), sys.executable, "-c", server]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        client = "import socket; c=socket.create_connection(('2001:db8:2::1',5001)); c.sendall(bytes(5_000_000))"
+        client = (
+            "import socket; c=socket.create_connection(('2001:db8:2::1',5001)); c.sendall(bytes(5_000_000))"
+        )
         run("ip", "netns", "exec", network.host(1), sys.executable, "-c", client)
         assert process.communicate(timeout=20)[0] == "5000000\n"

@@ -111,7 +111,8 @@ class Network:
     def echo(self, source: int, destination: int, count: int = 20, size: int = 64) -> int:
         """How many UDP datagrams of `count` come back."""
         there = subprocess.Popen(
-            ["ip", "netns", "exec", self.host(destination), sys.executable, "-c", _ECHO], stdout=subprocess.PIPE
+            ["ip", "netns", "exec", self.host(destination), sys.executable, "-c", _ECHO],
+            stdout=subprocess.PIPE,
         )
         try:
             assert there.stdout is not None

@@ -260,6 +260,7 @@ static long see_{c}(u32 i, struct at_{c} *c)
 	struct sc_{c} *e;
 	if (n >= {2 * t.size})
 		return 1;
+	CHECKED(n);
 	e = &sc_{c}[n];
 	if ({test})
 		return 0;
@@ -286,6 +287,7 @@ INLINE struct t_{c} *member_{c}(u32 group, u64 hash)
 	u32 n, i;
 	if (group >= {GROUPS})
 		return 0;
+	CHECKED(group);
 	found = g_{c}[group];
 	n = found >> 32;
 	if (!n)
@@ -293,8 +295,12 @@ INLINE struct t_{c} *member_{c}(u32 group, u64 hash)
 	i = (u32)found + (u32)(hash % n);
 	if (i >= {POOL})
 		return 0;
+	CHECKED(i);
 	i = gm_{c}[i];
-	return i < {t.slots} ? &t_{c}[i] : 0;
+	if (i >= {t.slots})
+		return 0;
+	CHECKED(i);
+	return &t_{c}[i];
 }}""".splitlines()
 
 

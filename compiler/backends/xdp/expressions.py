@@ -136,12 +136,14 @@ class ExpressionEmitter:
         """An element by a run-time index; outside the stack an invalid one that nobody else sees."""
         name = self.names.fresh("x_i")
         self.locals.append(f"u32 {name};")
-        self.line(f"{name} = {index};")
+        self.line(f"{name} = {index} < {stack.size} ? (u32){index} : {stack.size};")
+        self.line(f"CHECKED({name});")
         self.line(f"if ({name} >= {stack.size}) {{")
         self.line(f"\t{name} = {stack.size};")
         for header in self.headers_of(with_index(stack.element, str(stack.size))):
             self.line(f"\t{header.valid} = 0;")
         self.line("}")
+        self.line(f"CHECKED({name});")
         return with_index(stack.element, name)
 
     def headers_of(self, place: AnyPlace) -> list[HeaderPlace]:

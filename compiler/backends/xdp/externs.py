@@ -112,6 +112,7 @@ class ExternEmitter(HashEmitter):
         outside = f" && {code} <= {mask(32)}" if is_wide(e.type) else ""
         self.line(f"if ({name} < {self.module.size(s)}{outside}) {{")
         self.depth += 1
+        self.line(f"CHECKED({name});")
         return name
 
     def _close(self) -> None:

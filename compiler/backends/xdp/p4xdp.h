@@ -60,6 +60,9 @@ struct p4_event {
 struct p4_cell { u64 packets, bytes; };
 struct p4_meter { u64 cir, cburst, pir, pburst, committed, peak, last; };
 
+/* After a check against a bound: clang must not compute an address with the value from before. */
+#define CHECKED(x) asm volatile("" : "+r"(x))
+
 /* -- memory ---------------------------------------------------------------------------------- */
 
 #define LD8(p, o) ((u64)*(u8 *)((u8 *)(p) + (o)))

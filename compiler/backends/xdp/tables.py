@@ -61,6 +61,7 @@ class TableEmitter(ExternEmitter):
         self.line(f"\t{slot} = d_{c};")
         self.line(f"if ({slot} >= {layout.slots})")
         self.line("\tgoto broken;")
+        self.line(f"CHECKED({slot});")
         self.line(f"{entry} = &t_{c}[{slot}];")
         if layout.timeout:
             self.line(f"last_{c}[{slot}] = now_ns(s);")
