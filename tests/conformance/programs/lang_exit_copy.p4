@@ -1,5 +1,5 @@
 // exit inside a sub-control: arguments are copied back first, then the whole ingress is left (12.5).
-// features: return and exit, sub-controls
+// features: return and exit; sub-controls
 #include <core.p4>
 #include <v1model.p4>
 
