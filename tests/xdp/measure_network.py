@@ -63,7 +63,7 @@ def bare(network: Network) -> float:
                 key = struct.pack("=I", ifindex)
                 call_in(network.switch, lambda k=key, v=other: obj.maps["out"].update(k, v))
                 program = obj.programs["redirect"]
-                links.append(call_in(network.switch, lambda i=ifindex: XdpLink(i, program, "native")))
+                links.append(call_in(network.switch, lambda i=ifindex, p=program: XdpLink(i, p, "native")))
             return tcp_gbit_s(network)
         finally:
             for link in links:

@@ -1,4 +1,4 @@
-"""The xdp target on veth pairs: packets between hosts, modes, interfaces that come and go, what is left behind."""
+"""The xdp target on veth pairs: packets between hosts, interfaces that come and go, what is left behind."""
 
 from __future__ import annotations
 
