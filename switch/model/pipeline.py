@@ -99,19 +99,23 @@ class Pipeline:
         """Work off queues, resubmits and recirculations."""
         passes = 0
         while True:
+            left = False
             for port, packet in self.queues.ready(self.clock()):
+                left = True
                 try:
                     self._egress_pass(port, packet)
                 except AssertionFailed as error:
                     self._failed(error)
-            if not self._again:
+            if not self._again and not left:
                 return
-            packet = self._again.popleft()
             passes += 1
             if passes > _MOST_PASSES:
-                self.drops["recirculation limit"] += 1 + len(self._again)
+                self.drops["recirculation limit"] += max(1, len(self._again))
                 self._again.clear()
                 return
+            if not self._again:
+                continue  # egress may have cloned
+            packet = self._again.popleft()
             try:
                 self._ingress_pass(packet)
             except AssertionFailed as error:
