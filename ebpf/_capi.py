@@ -43,6 +43,10 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "bpf_link__update_program": (c_int, P, P),
     "bpf_link_create": (c_int, c_int, c_int, c_int, P),
     "bpf_link_update": (c_int, c_int, c_int, P),
+    "bpf_link_get_next_id": (c_int, c_uint32, POINTER(c_uint32)),
+    "bpf_link_get_fd_by_id": (c_int, c_uint32),
+    "bpf_link_detach": (c_int, c_int),
+    "bpf_prog_get_fd_by_id": (c_int, c_uint32),
     "perf_buffer__new": (P, c_int, c_size_t, P, P, P, P),
     "perf_buffer__consume": (c_int, P),
     "perf_buffer__epoll_fd": (c_int, P),
@@ -131,6 +135,12 @@ class LinkCreateOpts(ct.Structure):
         ("target_btf_id", c_uint32),
         ("rest", c_uint64 * 4),
     ]
+
+
+class LinkInfo(ct.Structure):
+    """struct bpf_link_info, as far as prog_id; the rest is room."""
+
+    _fields_ = [("type", c_uint32), ("id", c_uint32), ("prog_id", c_uint32), ("rest", c_uint32 * 29)]
 
 
 SAMPLE = ct.CFUNCTYPE(None, P, c_int, P, c_uint32)

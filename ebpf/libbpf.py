@@ -40,7 +40,9 @@ __all__ = [
     "TestRun",
     "XdpHook",
     "XdpLink",
+    "detach_links_of",
     "probe_bpf",
+    "program_name",
     "version",
 ]
 
@@ -337,6 +339,39 @@ class XdpLink:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def program_name(prog_id: int) -> str:
+    """The name of a loaded program; "" where it is gone."""
+    fd = _capi.lib().bpf_prog_get_fd_by_id(prog_id)
+    if fd < 0:
+        return ""
+    try:
+        info = _capi.ProgInfo()
+        length = ct.c_uint32(ct.sizeof(info))
+        if _capi.lib().bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(length)):
+            return ""
+        return bytes(info.name).decode()
+    finally:
+        os.close(fd)
+
+
+def detach_links_of(prog_id: int) -> int:
+    """Detach every link of a program, whoever holds it (since kernel 5.9); return how many."""
+    lib, found, following = _capi.lib(), 0, ct.c_uint32()
+    while not lib.bpf_link_get_next_id(following.value, ct.byref(following)):
+        fd = lib.bpf_link_get_fd_by_id(following.value)
+        if fd < 0:
+            continue
+        try:
+            info = _capi.LinkInfo()
+            length = ct.c_uint32(ct.sizeof(info))
+            error = lib.bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(length))
+            if not error and info.prog_id == prog_id:
+                found += not lib.bpf_link_detach(fd)
+        finally:
+            os.close(fd)
+    return found
 
 
 class PerfBuffer:

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from p4cats.ebpf.build import compile_bpf
 from p4cats.ebpf.errors import EbpfError, LibbpfError
-from p4cats.ebpf.libbpf import Object, Program, XdpLink
+from p4cats.ebpf.libbpf import Object, Program, XdpHook, XdpLink, detach_links_of, program_name
 from p4cats.netns import call_in
 from p4cats.switch.xdp.dataplane import XdpDataPlane
 from p4cats.switch.xdp.peers import Peer, veth_peer
 
 logger = logging.getLogger("p4cats.switch.xdp")
 
+_PASS = "p4_pass"
 _INPORTS = 1024
 _PLACES = 4
 """Neighbouring places of `inports` that the program looks at (port_of)."""
@@ -36,7 +37,7 @@ class Attachments:
         self._links: dict[int, tuple[int, XdpLink]] = {}
         """Port: ifindex and link."""
         self._peers: dict[int, XdpLink] = {}
-        self._pass: Object | None = None
+        self._passing: dict[int, Object] = {}
         self._active: XdpDataPlane | None = None
         self.mode = "native"
 
@@ -82,6 +83,7 @@ class Attachments:
                 _leave(self._active, known[0])
         if peer is not None:
             peer.close()
+            self._passing.pop(port).close()
 
     def deactivate(self) -> None:
         """Take the program off all interfaces."""
@@ -92,9 +94,6 @@ class Attachments:
     def close(self) -> None:
         """Detach everything."""
         self.deactivate()
-        if self._pass is not None:
-            self._pass.close()
-            self._pass = None
 
     # -- one interface ------------------------------------------------------------------------
 
@@ -102,22 +101,35 @@ class Attachments:
         if self.mode == "native" and not self._peer_ready(port, ifindex):
             self._become_generic(program)
         try:
-            link = call_in(self._netns, lambda: XdpLink(ifindex, program, self.mode))
+            link = self._link(ifindex, program)
         except LibbpfError as error:
             if self.mode == "generic" or error.errno in (errno.EBUSY, errno.EEXIST, errno.ENODEV):
                 raise
             logger.info("interface %d has no native XDP (%s)", ifindex, error)
             self._become_generic(program)
-            link = call_in(self._netns, lambda: XdpLink(ifindex, program, self.mode))
+            link = self._link(ifindex, program)
         self._links[port] = (ifindex, link)
+
+    def _link(self, ifindex: int, program: Program) -> XdpLink:
+        """Attach; a neighbouring switch may have put its passing program on our end of a veth before."""
+
+        def attach() -> XdpLink:
+            try:
+                return XdpLink(ifindex, program, self.mode)
+            except LibbpfError as error:
+                known = XdpHook(ifindex).query() if error.errno in (errno.EBUSY, errno.EEXIST) else None
+                if known is None or program_name(known) != _PASS or not detach_links_of(known):
+                    raise
+            return XdpLink(ifindex, program, self.mode)
+
+        return call_in(self._netns, attach)
 
     def _become_generic(self, program: Program) -> None:
         """A frame may go from any port to any other: one that cannot do native makes all generic."""
         self.mode = "generic"
         for port, (ifindex, link) in list(self._links.items()):
             link.close()
-            made = call_in(self._netns, lambda i=ifindex: XdpLink(i, program, "generic"))  # type: ignore[misc]
-            self._links[port] = (ifindex, made)
+            self._links[port] = (ifindex, self._link(ifindex, program))
 
     def _peer_ready(self, port: int, ifindex: int) -> bool:
         """Make a veth's peer take redirected frames; False where that cannot be."""
@@ -128,23 +140,22 @@ class Attachments:
             return False
         if peer is None:
             return True
+        # One object for each peer: so the program's id tells a neighbour which link to take off.
+        passing = Object.open(compile_bpf(Path(__file__).parent / "pass.bpf.c"))
         try:
+            passing.load()
             self._peers[port] = call_in(
                 str(peer.netns) if peer.netns else self._netns,
-                lambda: XdpLink(peer.ifindex, self._passing(), "native"),
+                lambda: XdpLink(peer.ifindex, passing.programs[_PASS], "native"),
             )
         except (EbpfError, OSError) as error:
+            passing.close()
             if isinstance(error, LibbpfError) and error.errno in (errno.EBUSY, errno.EEXIST):
                 return True  # it has a program of its own, of another switch for instance
             logger.info("port %d: the peer takes no program (%s): generic XDP", port, error)
             return False
+        self._passing[port] = passing
         return True
-
-    def _passing(self) -> Program:
-        if self._pass is None:
-            self._pass = Object.open(compile_bpf(Path(__file__).parent / "pass.bpf.c"))
-            self._pass.load()
-        return self._pass.programs["p4_pass"]
 
     def _enter(self, plane: XdpDataPlane, port: int, ifindex: int) -> None:
         inports = plane.loaded.memory.view("inports", 2 * _INPORTS)

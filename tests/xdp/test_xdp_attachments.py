@@ -97,6 +97,30 @@ def test_pipelines_are_exchanged_without_loss(network: Network) -> None:
             plane.close()
 
 
+def test_two_switches_share_a_veth_pair(network: Network) -> None:
+    """Each finds the other's passing program on its own end, or puts one there: the order does not matter."""
+    program = compile_file(HERE / "routed.p4")
+    index = dict.fromkeys(("p1", "x1", "p2", "x2"), 0)
+    run("ip", "-n", network.switch, "link", "add", "x1", "type", "veth", "peer", "name", "x2")
+    for name in ("x1", "x2"):
+        run("ip", "-n", network.switch, "link", "set", name, "up")
+    for link in json.loads(run("ip", "-n", network.switch, "-j", "link")):
+        index[link["ifname"]] = link["ifindex"]
+    planes = [XdpDataPlane(program), XdpDataPlane(program)]
+    switches = [Attachments(network.switch), Attachments(network.switch)]
+    try:
+        # h1 - (1) A (2) - (1) B (2) - h2
+        switches[0].activate(planes[0], {1: index["p1"], 2: index["x1"]})
+        switches[1].activate(planes[1], {1: index["x2"], 2: index["p2"]})
+        assert [s.mode for s in switches] == ["native", "native"]
+        assert network.echo(1, 2, 20) == 20
+        assert network.echo(2, 1, 20) == 20
+    finally:
+        for switch, plane in zip(switches, planes, strict=True):
+            switch.close()
+            plane.close()
+
+
 def test_generic_mode_needs_nothing_of_the_peer(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Attachments, "_peer_ready", lambda *_: False)
     plane, attached = XdpDataPlane(compile_file(HERE / "routed.p4")), Attachments(network.switch)
