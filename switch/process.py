@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p4cats.errors import UserError
+from p4cats.switch.errors import P4RuntimeError
 from p4cats.switch.pipeline import Program
 from p4cats.switch.ports import Ports, parse_ports
 from p4cats.switch.server import Tls, check_address, start_server
@@ -132,7 +133,10 @@ async def _serve(
     service = P4RuntimeService(options.device_id, target, compile_config, ports, cpu_port=options.cpu_port)
     stack.callback(service.close)
     if program is not None:
-        service.start_with(program)
+        try:
+            service.start_with(program)
+        except P4RuntimeError as error:  # the target cannot run it
+            raise UserError(error.message) from error
     server, port = await start_server(service, options.p4runtime, tls)
     stack.push_async_callback(server.stop, _GRACE_S)
 
