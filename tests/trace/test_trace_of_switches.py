@@ -33,7 +33,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root (network n
 @contextlib.contextmanager
 def switch(*arguments: object) -> Iterator[str]:
     """A `p4cats switch` on a free port; its address."""
-    argv = [sys.executable, "-m", "p4cats", "switch", "--p4runtime", "127.0.0.1:0", *map(str, arguments)]
+    argv = [sys.executable, "-m", "p4cats", "switch", "--p4runtime", "127.0.0.1:0", "--target", "model"]
+    argv += map(str, arguments)
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
