@@ -87,6 +87,10 @@ class XdpDataPlane:
     def _now(self) -> int:
         return self.clock() + self._offset
 
+    def time_us(self) -> int:
+        """What the next packet finds in standard_metadata.ingress_global_timestamp."""
+        return (self._now() - int(self._start_ns[0])) // 1000 & 0xFFFFFFFFFFFF
+
     def _install(self, ir_table: nodes.Table) -> None:
         """Give a table its default action and the entries that the program writes."""
         self.set_default(ir_table.name, None)
