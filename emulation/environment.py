@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from p4cats.ebpf.errors import EbpfError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,6 +69,23 @@ def examine() -> list[Check]:
 def demo_runs(checks: Sequence[Check]) -> bool:
     """True if nothing that the demo needs is missing."""
     return all(check.present or not check.needed for check in checks)
+
+
+@functools.cache
+def why_not_xdp() -> str | None:
+    """None where the xdp target runs, else what it lacks: an XDP program is compiled and loaded."""
+    if os.geteuid() != 0:
+        return "it needs root"
+    try:
+        from p4cats.ebpf.build import compile_bpf  # noqa: PLC0415 (libbpf may be missing)
+        from p4cats.ebpf.libbpf import Object  # noqa: PLC0415
+
+        source = Path(str(resources.files("p4cats.switch"))) / "xdp" / "pass.bpf.c"
+        with Object.open(compile_bpf(source)) as program:
+            program.load()
+    except (EbpfError, OSError, ImportError) as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def render(checks: Sequence[Check]) -> Table:

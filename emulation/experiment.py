@@ -176,7 +176,7 @@ def _compare(
             sites = ", ".join(sorted({deployment.site(i) for i in near}))
             live.console.print(
                 f"{offered} requests in {experiment.seconds:.0f} s, half of them UDP, half HTTP: "
-                f"{experiment.utilisation:g} times what {sites} can carry"
+                f"{experiment.utilisation:g} times what {sites} can carry; target {target}"
             )
             for policy in policies:
                 tell(f"policy {policy}")

@@ -53,11 +53,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 
 def _resolve(target: Target) -> str:
+    """For what runs nowhere but here: auto is the model, whose result depends on no kernel and on no user."""
     if target is Target.BMV2:
         raise EnvironmentLacksError(
             "target bmv2: start p4c and simple_switch_grpc by hand (docs/targets.md), or use --target model"
         )
     return "xdp" if target is Target.XDP else "model"
+
+
+def _resolve_for_packets(target: Target) -> str:
+    """For what forwards packets: auto is xdp where this machine and this user can have it, else model."""
+    if target is not Target.AUTO:
+        return _resolve(target)
+    from p4cats.emulation.environment import why_not_xdp
+
+    reason = why_not_xdp()
+    if reason is None:
+        return "xdp"
+    typer.echo(f"p4cats: target model, which is slow; xdp does not run here: {reason}", err=True)
+    return "model"
 
 
 def _need_root(what: str) -> None:
@@ -174,7 +188,7 @@ def switch(
         tls_cert=tls_cert,
         tls_key=tls_key,
         tls_ca=tls_ca,
-        target=_resolve(target),
+        target=_resolve_for_packets(target),
     )
     raise typer.Exit(run_switch(options))
 
@@ -204,7 +218,7 @@ def up(
     from p4cats.emulation.up import run_up
 
     _need_root("an emulated network")
-    raise typer.Exit(run_up(topology, target=_resolve(target), cli=cli))
+    raise typer.Exit(run_up(topology, target=_resolve_for_packets(target), cli=cli))
 
 
 @app.command()
@@ -236,7 +250,7 @@ def demo(
             json_file=json_file,
             seconds=seconds,
             seed=seed,
-            target=_resolve(target),
+            target=_resolve_for_packets(target),
         )
     )
 
