@@ -103,7 +103,8 @@ _COMMON = r"""struct scratch scratch[CPUS];
 struct { u32 ifindex, port; } inports[1024];
 struct { u64 ingress, egress, failed, no_room, loop_limit, asserted, pad[2]; } drops[CPUS];
 u64 start_ns;
-u32 zero;	/* is 0, but the verifier must not know */
+u32 zero;	/* these are 0, but the verifier must not know */
+u64 nothing;
 const volatile u32 cpu_port = 510;
 
 struct {

@@ -36,6 +36,7 @@ class ExternEmitter(HashEmitter):
         self.module = module
         self.frames: list[Frame] = []
         self.updates: list[tuple[str, str]] = []
+        self.iterators: list[str] = []
 
     def special(self, s: nodes.Stmt) -> None:
         """Extern calls."""
@@ -267,8 +268,11 @@ class ExternEmitter(HashEmitter):
         code = self.module.message(str(s.span), f"{s.name} failed")
         self.line(f"if (!{self.value(s.arguments[0].value)}) {{")
         self.line(f"\ttell(ctx, s, {code}, 0);")
-        self.line("\tdrops[cpu].asserted++;")
-        self.line("\treturn XDP_DROP;")
+        self.depth += 1
+        self.line("drops[cpu].asserted++;")
+        self.leave(0)
+        self.line("return XDP_DROP;")
+        self.depth -= 1
         self.line("}")
 
     def _x_assume(self, s: nodes.ExternCall) -> None:

@@ -57,7 +57,8 @@ class Module:
         self.digests: list[DigestLayout] = []
         self.digest_leaves = 0
         self.log_leaves = 0
-        self.cyclic_parser = False
+        self.parser_iterator: list[str] = []
+        """The iterator that counts the states of a parser with cycles."""
         self._colours: dict[int, str] = {}
         self.written_standard = _written_fields(program)
         self.writes_multicast = "mcast_grp" in self.written_standard

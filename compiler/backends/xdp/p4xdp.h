@@ -57,6 +57,12 @@ struct p4_event {
 	u64 now_ns;
 };
 
+/* Open-coded iterators (kernel 6.4): loops whose rounds the verifier need not walk one by one. */
+struct bpf_iter_num { u64 opaque; } __attribute__((aligned(8)));
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __attribute__((section(".ksyms")));
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __attribute__((section(".ksyms")));
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __attribute__((section(".ksyms")));
+
 struct p4_cell { u64 packets, bytes; };
 struct p4_meter { u64 cir, cburst, pir, pburst, committed, peak, last; };
 

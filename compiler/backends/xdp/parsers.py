@@ -93,6 +93,7 @@ class ParserEmitter(TableEmitter):
         self.depth += 1
         if error not in ("0ULL", ""):
             self.set(self.module.standard("parser_error"), error)
+        self.leave(len(self.module.parser_iterator))
         self.line("goto parsed;")
         self.depth -= 1
 
@@ -106,6 +107,11 @@ class ParserEmitter(TableEmitter):
         self.declare(parser.locals)
         self.statements(parser.init)
         order = _reachable(parser)
+        if self._cyclic and not self.module.parser_iterator:
+            # Ended behind the label `parsed`, where every way out of the parser leads.
+            self.module.parser_iterator = ["steps"]
+            self.iterators.append("steps")
+            self.locals.append("struct bpf_iter_num steps;")
         if order[0] != "start" or self._labels["start"] in self._cyclic:
             self.line(f"goto {self._labels['start']};")
         for name in order:
@@ -115,8 +121,7 @@ class ParserEmitter(TableEmitter):
         self.label(self._labels[state.name])
         self.at(state.span)
         if state.name in self._cyclic:
-            self.module.cyclic_parser = True
-            self.line(f"if (steps++ >= {STEP_LIMIT}) {{")
+            self.line("if (!bpf_iter_num_next(&steps)) {")
             self._reject(self.module.error("ParserTimeout"))
             self.line("}")
         self.statements(state.body)

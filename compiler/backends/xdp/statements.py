@@ -5,6 +5,7 @@ Actions, functions and sub-controls are inlined where they are called; `return` 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from p4cats.compiler.backends.model.usage import walk
@@ -14,8 +15,12 @@ from p4cats.compiler.backends.xdp.values import is_composite, number, unsupporte
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Struct, Type, Varbit
 
-LOOP_LIMIT = 1024
-"""Rounds of a P4 loop. The verifier walks a loop round by round; a packet that needs more is dropped."""
+LOOP_LIMIT = 1 << 16
+"""Rounds of a P4 loop; a packet that needs more is dropped. Loops are counted by an open-coded iterator
+(since kernel 6.4), of which the verifier walks a round or two instead of all."""
+
+
+_ASSIGNED = re.compile(r"\s*(x_\w+) = ")
 
 
 @dataclass(slots=True)
@@ -24,6 +29,8 @@ class Frame:
 
     end: str
     target: AnyPlace | None
+    iterators: int
+    """How many loops are open outside of the body."""
     used: bool = False
 
 
@@ -33,6 +40,8 @@ class StatementEmitter(ExpressionEmitter):
     frames: list[Frame]
     updates: list[tuple[str, str]]
     """Labels of the innermost loop: its update, its end."""
+    iterators: list[str]
+    """Of the loops that are open here."""
     exit_label = "out"
 
     # -- blocks of statements -----------------------------------------------------------------
@@ -71,6 +80,7 @@ class StatementEmitter(ExpressionEmitter):
             case nodes.Return(value=value):
                 self._return(value)
             case nodes.Exit():
+                self.leave(0)
                 self.line(f"goto {self.exit_label};")
             case nodes.CallAction(action=action, arguments=arguments):
                 self.bind(action.parameters, arguments)
@@ -161,7 +171,7 @@ class StatementEmitter(ExpressionEmitter):
     ) -> None:
         """Emit a called body here."""
         self.declare(variables)
-        frame = Frame(self.names.fresh(f"end_{name}"), target)
+        frame = Frame(self.names.fresh(f"end_{name}"), target, len(self.iterators))
         self.frames.append(frame)
         self.statements(body)
         self.frames.pop()
@@ -170,13 +180,29 @@ class StatementEmitter(ExpressionEmitter):
 
     def _return(self, value: nodes.Expr | None) -> None:
         if not self.frames:
+            self.leave(0)
             self.line(f"goto {self.exit_label};")
             return
         frame = self.frames[-1]
         if value is not None and frame.target is not None:
             self.store(frame.target, value)
         frame.used = True
+        self.leave(frame.iterators)
         self.line(f"goto {frame.end};")
+
+    def leave(self, outer: int) -> None:
+        """Before a jump out of loops: end their iterators but for the `outer` first ones."""
+        for name in reversed(self.iterators[outer:]):
+            self.line(f"bpf_iter_num_destroy(&{name});")
+
+    def give_up(self, condition: str, label: str) -> None:
+        """Jump to one of the labels that drop the packet."""
+        self.line(f"if ({condition}) {{")
+        self.depth += 1
+        self.leave(0)
+        self.line(f"goto {label};")
+        self.depth -= 1
+        self.line("}")
 
     # -- control flow -------------------------------------------------------------------------
 
@@ -214,10 +240,13 @@ class StatementEmitter(ExpressionEmitter):
     def _loop(self, s: nodes.Loop) -> None:
         update, end = self.names.fresh("next_round"), self.names.fresh("end_loop")
         rounds = self.names.fresh("rounds")
-        self.line(f"for (u32 {rounds} = 0;; {rounds}++) {{")
+        self.locals.append(f"struct bpf_iter_num {rounds};")
+        self.line(f"bpf_iter_num_new(&{rounds}, 0, {LOOP_LIMIT});")
+        self.line("for (;;) {")
         self.depth += 1
-        self.line(f"if ({rounds} >= {LOOP_LIMIT})")
-        self.line("\tgoto loop_limit;")
+        self.iterators.append(rounds)
+        self.give_up(f"!bpf_iter_num_next(&{rounds})", "loop_limit")
+        first = len(self.lines)
         self.updates.append((update, end))
         self.statements(s.prepare)
         if not (isinstance(s.condition, nodes.Const) and s.condition.value):
@@ -227,9 +256,23 @@ class StatementEmitter(ExpressionEmitter):
         self.label(update)
         self.statements(s.update)
         self.updates.pop()
+        self.lines[first:first] = self._hidden(first)
         self.depth -= 1
         self.line("}")
         self.label(end)
+        self.iterators.pop()
+        self.line(f"bpf_iter_num_destroy(&{rounds});")
+
+    def _hidden(self, first: int) -> list[str]:
+        """Statements that keep from the verifier what locals are at the head of a round.
+
+        Where it knows them (a counter that begins at 0) it follows them round by round, for as many rounds as
+        they take to come to an end.
+        """
+        assigned = {m[1] for text in self.lines[first:] if (m := _ASSIGNED.match(text))}
+        before = {m[1] for text in self.lines[:first] if (m := _ASSIGNED.match(text))}
+        indent = "\t" * self.depth
+        return [f"{indent}{name} ^= hidden;" for name in sorted(assigned & before)]
 
     def _shift_stack(self, e: nodes.Expr, count: int) -> None:
         """push_front (count > 0) or pop_front."""

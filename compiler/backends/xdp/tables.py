@@ -59,8 +59,7 @@ class TableEmitter(ExternEmitter):
             self.set(self.places[s.hit], f"(u64)({slot} != 0)")
         self.line(f"if (!{slot})")
         self.line(f"\t{slot} = d_{c};")
-        self.line(f"if ({slot} >= {layout.slots})")
-        self.line("\tgoto broken;")
+        self.give_up(f"{slot} >= {layout.slots}", "broken")
         self.line(f"CHECKED({slot});")
         self.line(f"{entry} = &t_{c}[{slot}];")
         if layout.timeout:
@@ -136,8 +135,7 @@ class TableEmitter(ExternEmitter):
         if selectors:
             hashed = self.hash_value(self.selector_algorithm(table.implementation), selectors, table.span)
         self.line(f"{entry} = member_{c}({entry}->group, {hashed});")
-        self.line(f"if (!{entry})")
-        self.line("\tgoto broken;")
+        self.give_up(f"!{entry}", "broken")
         self.depth -= 1
         self.line("}")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.backends.xdp.declarations import declarations
-from p4cats.compiler.backends.xdp.parsers import ParserEmitter
+from p4cats.compiler.backends.xdp.parsers import STEP_LIMIT, ParserEmitter
 from p4cats.compiler.backends.xdp.storage import AnyPlace, fixed_bits
 from p4cats.compiler.ir import nodes
 
@@ -39,6 +39,7 @@ def _way(module: Module) -> list[str]:
     before_egress = _before_egress(module)
     lines = [*_HEAD, *(f"\t{text}" for text in emitter.locals), "", *_START]
     lines += [f"\t{module.scalar('ingress_port')} = port;", "", "parse:", *parse, "parsed:"]
+    lines += ["\tbpf_iter_num_destroy(&steps);"] if module.parser_iterator else []
     lines += _PARSED
     if module.features & {"clone_ingress"}:
         lines += _AFTER_CLONE_PARSE
@@ -65,22 +66,28 @@ def _parser(module: Module, emitter: ParserEmitter, places: list[AnyPlace]) -> l
         emitter.places[parameter] = place
     emitter.lines = []
     emitter.run_states(parser, "parsed")
-    return emitter.lines
+    emitter.iterators.clear()
+    if not module.parser_iterator:
+        return emitter.lines
+    begin = f"\tbpf_iter_num_new(&steps, 0, {STEP_LIMIT});"
+    return [begin, *emitter.lines]
 
 
 _HEAD = r"""
 SEC("xdp.frags") int p4_main(struct xdp_md *ctx)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	u32 port = NO_PORT, base = 0, kind = RUN_INGRESS, pos, shift, size, o, behind, steps = 0;
+	u32 port = NO_PORT, base = 0, kind = RUN_INGRESS, pos, shift, size, o, behind;
 	struct scratch *s;
 	void *data, *end;
-	u32 z;""".splitlines()
+	u32 z;
+	u64 hidden;""".splitlines()
 
 _START = r"""	if (cpu >= CPUS)
 		return XDP_ABORTED;
 	s = &scratch[cpu];
 	z = zero & POS_MASK;
+	hidden = nothing;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
 	clear((u8 *)s + STATE, STATE_BYTES);
