@@ -1,6 +1,5 @@
 """Table search against a naive oracle: every entry looked at, the rules of the match kinds applied."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
