@@ -21,12 +21,13 @@ DATAPLANE_TESTS = "tests/unit/model/test_model_dataplane.py"
 
 @dataclass(frozen=True)
 class Row:
-    """A feature; `test` shows it where no conformance program can; `model` and `bmv2` say why not."""
+    """A feature; `test` shows it where no conformance program can; the others say why a target lacks it."""
 
     feature: str
     test: str = ""
     model: str = ""
     bmv2: str = ""
+    xdp: str = ""
 
 
 SECTIONS: dict[str, list[Row]] = {
@@ -49,7 +50,7 @@ SECTIONS: dict[str, list[Row]] = {
     ],
     "Headers": [
         Row("headers: validity, assignment, comparison"),
-        Row("structs inside headers"),
+        Row("structs inside headers", xdp="not tested: its program also works on bit<160>"),
         Row("header sizes"),
         Row("header stacks: next, last, lastIndex"),
         Row("header stacks: push_front, pop_front"),
@@ -62,6 +63,7 @@ SECTIONS: dict[str, list[Row]] = {
             "headers whose width is no multiple of 8 bits",
             model="no: simple_switch extracts whole bytes; refused at compile time",
             bmv2="no",
+            xdp="no: as the model",
         ),
     ],
     "Statements and blocks": [
@@ -78,6 +80,7 @@ SECTIONS: dict[str, list[Row]] = {
         Row(
             "statements nested deeper than 90 levels",
             model="no: the limit of Python, in which the model is written; refused at compile time",
+            xdp="not tested",
         ),
     ],
     "Parsers": [
@@ -102,19 +105,26 @@ SECTIONS: dict[str, list[Row]] = {
         Row("const entries"),
         Row("entries with priorities"),
         Row("hit, miss and action_run"),
-        Row("action_profile", f"{DATAPLANE_TESTS}::test_member_changes_reach_the_entries_that_use_it"),
+        Row(
+            "action_profile",
+            f"{DATAPLANE_TESTS}::test_member_changes_reach_the_entries_that_use_it",
+            xdp="yes",
+        ),
         Row(
             "action_selector, selector keys",
             f"{DATAPLANE_TESTS}::test_group_spreads_flows_by_the_selector_keys_and_by_weight",
+            xdp="yes",
         ),
         Row(
             "idle timeouts",
             f"{DATAPLANE_TESTS}::test_idle_entries_are_reported_each_time_their_timer_runs_out",
+            xdp="yes; reported once until the next hit",
         ),
         Row(
             "a table applied twice in one pass",
             "tests/conformance/test_targets_page.py::test_table_twice",
             bmv2="no: p4c refuses it",
+            xdp="not tested",
         ),
     ],
     "v1model": [
@@ -123,6 +133,7 @@ SECTIONS: dict[str, list[Row]] = {
         Row(
             "egress queues with rates",
             f"{DATAPLANE_TESTS}::test_rated_queue_holds_packets_back_and_tells_its_depth",
+            xdp="no: XDP has no queue; depths read 0",
         ),
         Row("mark_to_drop and the drop port"),
         Row("clone I2E"),
@@ -138,7 +149,12 @@ SECTIONS: dict[str, list[Row]] = {
         Row("meter"),
         Row("direct_meter"),
         Row("register"),
-        Row("registers over P4Runtime", "tests/switch/test_service_rpcs.py", bmv2="no: UNIMPLEMENTED"),
+        Row(
+            "registers over P4Runtime",
+            "tests/switch/test_service_rpcs.py",
+            bmv2="no: UNIMPLEMENTED",
+            xdp="yes; not atomic between processors",
+        ),
         Row("random"),
         Row("digest"),
         Row("hash: crc16, crc32, csum16, xor16, identity"),
@@ -148,6 +164,7 @@ SECTIONS: dict[str, list[Row]] = {
             "hash: random",
             model="no: simple_switch has no such hash; refused at compile time",
             bmv2="no: the program does not load",
+            xdp="no: as the model",
         ),
         Row("verify_checksum and update_checksum"),
         Row("checksums with payload"),
@@ -159,6 +176,7 @@ SECTIONS: dict[str, list[Row]] = {
             "externs that v1model does not declare",
             model="no: nothing says what they do; refused at compile time",
             bmv2="with a switch that was built with them",
+            xdp="no: as the model",
         ),
     ],
     "Packet tests": [
@@ -174,9 +192,9 @@ INTRODUCTION = """\
 For those who bring a P4 program. `model` is the reference switch in Python, `bmv2` is p4c with
 simple_switch_grpc, `xdp` compiles to eBPF.
 
-"yes" in the column `model` means that the named conformance program, with its packet test, holds there; a
-test of this repository sees to that. The column `bmv2` is what its documents and sources say: bmv2 is in no
-package registry and our tests do not run it. What a target lacks it refuses when the program is compiled.
+"yes" in the columns `model` and `xdp` means that the named conformance programs, with their packet tests,
+hold there; tests of this repository see to that. The column `bmv2` is what its documents and sources say:
+bmv2 is in no package registry and our tests do not run it. What a target lacks it refuses when the program is compiled.
 
 ## bmv2 by hand
 
@@ -205,6 +223,19 @@ def shown() -> dict[str, list[str]]:
     return found
 
 
+def refused_by_xdp(program: str) -> str | None:
+    """Why the xdp target refuses a conformance program, as the program's own comment says."""
+    found = re.search(r"^// xdp refuses: (.*)$", (PROGRAMS / f"{program}.p4").read_text(), re.M)
+    return found[1] if found else None
+
+
+def _xdp(programs: list[str]) -> str:
+    reasons = {refused_by_xdp(name) for name in programs} - {None}
+    if not programs or None in map(refused_by_xdp, programs):
+        return "yes" + "".join(f", but for {reason}" for reason in sorted(map(str, reasons)))
+    return "no: " + ", ".join(sorted(map(str, reasons)))
+
+
 def rows() -> Iterator[Row]:
     """All rows of the page."""
     for section in SECTIONS.values():
@@ -228,7 +259,8 @@ def page() -> str:
             model = row.model or "yes"
             bmv2 = row.bmv2 or "yes"
             feature = row.feature.replace("<", "\\<")
-            lines.append(f"| {feature} | {model} | {bmv2} | not yet | {', '.join(programs)} |")
+            xdp = (row.xdp or _xdp(by_feature.get(row.feature, []))).replace("<", "\\<")
+            lines.append(f"| {feature} | {model} | {bmv2} | {xdp} | {', '.join(programs)} |")
         lines.append("")
     return "\n".join(lines)
 
