@@ -194,7 +194,8 @@ simple_switch_grpc, `xdp` compiles to eBPF.
 
 "yes" in the columns `model` and `xdp` means that the named conformance programs, with their packet tests,
 hold there; tests of this repository see to that. The column `bmv2` is what its documents and sources say:
-bmv2 is in no package registry and our tests do not run it. What a target lacks it refuses when the program is compiled.
+bmv2 is in no package registry and our tests do not run it. What a target lacks it refuses when the program
+is compiled.
 
 ## bmv2 by hand
 
