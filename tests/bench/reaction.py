@@ -2,9 +2,11 @@
 
 The step: connections are opened to the nearest server from its own host, as many as it has workers
 several times over, so that its requests in flight jump. A client sends a UDP request, a flow of its
-own, every 5 ms; the reaction is the time from the step to the sending of the first request that
-another instance answers. Once with the load that packets carry, once without (load_ttl of 1 µs: the
-data plane takes every learned load for too old), so that the controller alone reacts.
+own, every 10 ms; the reaction is the time from the step to the sending of the first request that
+another instance answers. (10 ms is more than a round trip: until it hears of them, the forwarder
+counts the flows that it has placed, and would spread a denser row over other sites without a step.)
+Once with the load that packets carry, once without (load_ttl of 1 µs: the data plane takes every
+learned load for too old), so that the controller alone reacts.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from p4cats.emulation.deployment import Deployment
+from p4cats.emulation.environment import why_not_xdp
 from p4cats.emulation.experiment import nearest_instances
 from p4cats.netns import call_in
 from p4cats.replay.results import Outcome, read_report
@@ -25,7 +28,7 @@ from p4cats.topologies.schema import Instance, Topology, load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = 8
-INTERVAL_S = 0.005
+INTERVAL_S = 0.010
 HOLD_S = 1.2
 """How long a step lasts, and the pause after it."""
 CONNECTIONS = 60
@@ -45,7 +48,8 @@ def measure() -> Iterator[tuple[str, str, list[float]]]:
 
 
 def _reactions(topology: Topology) -> tuple[list[float], float]:
-    with Deployment(topology) as deployment:
+    target = "xdp" if why_not_xdp() is None else "model"
+    with Deployment(topology, target=target) as deployment:
         client = next(h for h in topology.hosts if h not in {i.host for i in topology.instances})
         near = nearest_instances(deployment, [client])[0]
         steps, outcomes, begin = _run(deployment, client, near)
