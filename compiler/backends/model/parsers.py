@@ -30,8 +30,6 @@ class ParserEmitter(TableEmitter):
     """Adds parser states, extraction and sub-parsers."""
 
     in_parser = False
-    _extracted: nodes.Expr | None = None
-    """What the statement before has extracted, where it was an extract."""
     _accept: str
     _labels: dict[str, int]
     _state_name: str
@@ -59,18 +57,8 @@ class ParserEmitter(TableEmitter):
     def statement(self, s: nodes.Stmt) -> None:
         """Guard `stack.last` before the statement that uses it."""
         if self.in_parser:
-            if isinstance(s, nodes.SetValid) and not s.valid and self._after_union_extract(s.header):
-                return
-            self._extracted = s.header if isinstance(s, nodes.Extract) else None
             self._guard_last(s)
         super().statement(s)
-
-    def _after_union_extract(self, header: nodes.Expr) -> bool:
-        """True for the invalidation that follows `extract(unions.next.member)`: extract has done it.
-
-        It comes after nextIndex has moved, so it would hit the wrong element.
-        """
-        return _next_union(header) is not None and self._extracted is not None
 
     def _guard_last(self, node: object) -> None:
         if isinstance(node, nodes.If | nodes.Switch | nodes.Loop):
