@@ -57,7 +57,7 @@ def build(source: XdpSource, keep: Path | None = None) -> Path:
         scratch.write_text(source.text)
         scratch.replace(path)
     try:
-        flags = [f"-DCPUS={possible_cpus()}", *(f"-Wno-{name}" for name in _QUIET)]
+        flags = [f"-DCPUS={possible_cpus()}", "-fwrapv", *(f"-Wno-{name}" for name in _QUIET)]
         return compile_bpf(path, [include_dir()], flags)
     except BuildError as error:
         raise LoadError(_explain_build(source, str(error))) from error

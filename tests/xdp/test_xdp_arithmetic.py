@@ -101,9 +101,6 @@ class Expressions:
 
 def program(rng: random.Random) -> str:
     types = [f"{rng.choice(['bit', 'bit', 'int'])}<{rng.choice(WIDTHS)}>" for _ in range(FIELDS)]
-    bits = sum(int(t[4:-1]) for t in types)
-    pad = -bits % 8 or 8
-    fields = "\n".join(f"    {t} f{i};" for i, t in enumerate(types))
     grow = Expressions(rng, types)
     lines = []
     for _ in range(5):
@@ -115,6 +112,14 @@ def program(rng: random.Random) -> str:
             lines.append(f"hdr.h.f{i}[{high}:{low}] = {grow.grow(f'bit<{high - low + 1}>', 2)};")
         else:
             lines.append(f"hdr.h.f{i} = {grow.grow(types[i], 3)};")
+    return program_of(types, lines)
+
+
+def program_of(types: list[str], lines: list[str]) -> str:
+    """A program that carries out statements on one header with fields f0, f1 and so on."""
+    bits = sum(int(t[4:-1]) for t in types)
+    pad = -bits % 8 or 8
+    fields = "\n".join(f"    {t} f{i};" for i, t in enumerate(types))
     body = "\n        ".join(lines)
     return f"""
 #include <core.p4>
@@ -144,23 +149,52 @@ V1Switch(P(), V(), I(), E(), V(), D()) main;
 PROGRAMS = int(os.environ.get("P4CATS_FUZZ_PROGRAMS", "25"))
 
 
-@pytest.mark.parametrize("seed", range(PROGRAMS))
-def test_expressions_agree_with_the_model(seed: int) -> None:
-    rng = random.Random(seed)
-    text = program(rng)
-    pair = Pair(compile_text(text, f"seed{seed}.p4"))
+def agree(text: str, rng: random.Random) -> None:
+    """Both data planes do the same to packets of the extreme values and random ones."""
+    size = 100
+    packets = [
+        bytes(size),
+        bytes([255] * size),
+        bytes([128, 0] * (size // 2)),
+        bytes([127, 255] * (size // 2)),
+    ]
+    packets += [rng.randbytes(size) for _ in range(60)]
+    pair = Pair(compile_text(text, "expressions.p4"))
     try:
-        size = 100
-        packets = [
-            bytes(size),
-            bytes([255] * size),
-            bytes([128, 0] * (size // 2)),
-            bytes([127, 255] * (size // 2)),
-        ]
-        packets += [rng.randbytes(size) for _ in range(60)]
         for packet in packets:
             pair.send(0, packet)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{text}") from error
     finally:
         pair.close()
+
+
+@pytest.mark.parametrize("seed", range(PROGRAMS))
+def test_expressions_agree_with_the_model(seed: int) -> None:
+    rng = random.Random(seed)
+    agree(program(rng), rng)
+
+
+SUMS_THAT_ARE_PRODUCTS = [
+    "f0 = (hdr.h.f0 << 49) + (hdr.h.f0 + hdr.h.f0);",
+    "f1 = (hdr.h.f1 << 32) - hdr.h.f1;",
+    "f2 = -(hdr.h.f2 + hdr.h.f2 + hdr.h.f2) - hdr.h.f2;",
+    "f3 = hdr.h.f3[14:0] ++ hdr.h.f3[14:0] ++ hdr.h.f3[14:0] ++ hdr.h.f3[14:0] ++ hdr.h.f3[35:0];",
+    "f3 = (hdr.h.f3 |+| hdr.h.f3) + (hdr.h.f3 |-| (hdr.h.f3 << 3));",
+]
+
+
+def test_wide_sums_and_shifts_do_not_become_products_that_the_kernel_lacks() -> None:
+    types = ["bit<65>", "int<127>", "int<128>", "bit<96>"]
+    agree(program_of(types, [f"hdr.h.{line}" for line in SUMS_THAT_ARE_PRODUCTS]), random.Random(1))
+
+
+@pytest.mark.parametrize("width", [64, 128])
+def test_signed_values_as_wide_as_the_machine_overflow_and_stay_signed(width: int) -> None:
+    lines = [
+        "hdr.h.f1 = ~((hdr.h.f0 + hdr.h.f2) |+| (hdr.h.f0 - hdr.h.f2));",
+        "hdr.h.f3 = (hdr.h.f0 |-| (-hdr.h.f2));",
+        "hdr.h.f4 = ((hdr.h.f0 << hdr.h.f6) >= hdr.h.f2) ? (hdr.h.f0 * hdr.h.f2) >> 9 : hdr.h.f4 << 3;",
+        "hdr.h.f5 = (hdr.h.f0 * hdr.h.f2 < hdr.h.f5) ? hdr.h.f0 : -hdr.h.f2;",
+    ]
+    agree(program_of([f"int<{width}>"] * 6 + ["bit<8>"], lines), random.Random(width))

@@ -20,6 +20,7 @@ from p4cats.compiler.backends.xdp.storage import (
 )
 from p4cats.compiler.backends.xdp.values import (
     Names,
+    apart,
     c_type,
     check_width,
     converted,
@@ -394,7 +395,7 @@ class ExpressionEmitter:
         code = self.value(operand)
         if op == "!":
             return f"((u64)!{code})"
-        return trimmed(f"({op}{code})", operand.type)
+        return trimmed(apart(f"{op}{code}", operand.type), operand.type)
 
     def _cast(self, operand: nodes.Expr, e: nodes.Cast) -> str:
         check_width(e.type, e.span)
@@ -432,14 +433,14 @@ class ExpressionEmitter:
             return self._saturate(op[1], a, b, e.type)
         if op == "*" and wide:
             return trimmed(f"mul128({a}, {b})", e.type)
-        return trimmed(f"({a} {op} {b})", e.type)
+        return trimmed(apart(f"{a} {op} {b}", e.type), e.type)
 
     def _saturate(self, op: str, a: str, b: str, type_: Type) -> str:
-        width, kind = width_of(type_), c_type(type_)
+        width = width_of(type_)
         x, y, r = self.held(a, type_), self.held(b, type_), self.local(type_, "sum")
         if not is_signed(type_):
             top = number(mask(width), type_)
-            self.line(f"{r} = {x} {op} {y};")
+            self.line(f"{r} = {apart(f'{x} {op} {y}', type_)};")
             if op == "-":
                 self.line(f"if ({x} < {y})")
                 self.line(f"\t{r} = 0;")
@@ -448,8 +449,7 @@ class ExpressionEmitter:
                 self.line(f"\t{r} = {top};")
             return r
         low, high = number(-(1 << (width - 1)), type_), number(mask(width - 1), type_)
-        machine = "u" + kind[1:]
-        self.line(f"{r} = ({kind})(({machine}){x} {op} ({machine}){y});")
+        self.line(f"{r} = {apart(f'{x} {op} {y}', type_)};")
         full = width in (64, 128)
         if full:
             other = f"(({y} < 0) == ({x} < 0))" if op == "+" else f"(({y} < 0) != ({x} < 0))"
@@ -470,7 +470,7 @@ class ExpressionEmitter:
                 if op == "<<" or not signed:
                     return number(0, type_)
                 count = width_of(type_) - 1
-            return trimmed(f"({a} {op} {count})", type_) if op == "<<" else f"({a} {op} {count})"
+            return trimmed(apart(f"{a} << {count}", type_), type_) if op == "<<" else f"({a} >> {count})"
         if is_wide(right.type):
             b = f"({b} > 255 ? 255ULL : (u64){b})"
         bits = "128" if wide else "64"
@@ -483,7 +483,11 @@ class ExpressionEmitter:
         width = width_of(right)
         high, low = unsigned(a, left), unsigned(b, right)
         if is_wide(type_):
-            joined = f"((u128){high} << {width} | (u128){low})" if width < 128 else f"((u128){low})"
+            joined = (
+                apart(f"(u128){high} << {width} | (u128){low}", Bits(128))
+                if width < 128
+                else f"((u128){low})"
+            )
         else:
             joined = f"({high} << {width} | {low})" if width < 64 else low
         if is_signed(type_):

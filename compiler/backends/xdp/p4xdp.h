@@ -114,6 +114,14 @@ INLINE void clear(void *to, u32 n)
 #define ONES128(w) ((w) >= 128 ? ~(u128)0 : ((u128)1 << (w)) - 1)
 #define SIGN64(v, w) ((s64)((u64)(v) << (64 - (w))) >> (64 - (w)))
 
+/* A sum, difference or shift that clang shall not join with others into a product: it has none of 128 bits. */
+INLINE u128 apart(u128 v)
+{
+	u64 hi = v >> 64, lo = v;
+	asm("" : "+r"(hi), "+r"(lo));
+	return W128(hi, lo);
+}
+
 INLINE s128 sign128(u128 v, u32 w)
 {
 	u128 top = (u128)1 << (w - 1);

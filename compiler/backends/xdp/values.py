@@ -106,12 +106,19 @@ def trimmed(code: str, type_: Type) -> str:
         return "0ULL"
     if is_signed(type_):
         if width in (64, 128):
-            return code
+            return f"(({c_type(type_)}){code})"
         return f"sign128({code}, {width})" if is_wide(type_) else f"SIGN64({code}, {width})"
     if width in (64, 128):
         return code
     ones = f"ONES128({width})" if is_wide(type_) else word(mask(width))
     return f"({code} & {ones})"
+
+
+def apart(code: str, type_: Type) -> str:
+    """A sum, difference or shift; a wide one is kept from becoming part of a product (see p4xdp.h)."""
+    if not is_wide(type_):
+        return f"({code})"
+    return f"((s128)apart({code}))" if is_signed(type_) else f"apart({code})"
 
 
 def unsigned(code: str, type_: Type) -> str:
