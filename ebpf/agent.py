@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from p4cats.ebpf import netns, normalise, power, system
+from p4cats import netns
+from p4cats.ebpf import normalise, power, system
 from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig
 from p4cats.ebpf.errors import ConfigError, EbpfError
 from p4cats.ebpf.meter import Average, CpuUse, InstanceMeter, Metrics, Network, NetworkUse
@@ -31,6 +32,7 @@ from p4cats.ebpf.ownership import Ownership
 from p4cats.ebpf.reporter import HttpReporter
 from p4cats.ebpf.sense import Sense
 from p4cats.ebpf.stamp import Stamp
+from p4cats.errors import UserError
 from p4cats.protocol import BEACON_PORT
 
 _log = logging.getLogger(__name__)
@@ -318,7 +320,7 @@ def run_agent(config_path: Path) -> int:
 
     try:
         run(AgentConfig.read(config_path), stop=stop, ready=ready)
-    except EbpfError as error:
+    except UserError as error:
         print(f"p4cats agent: {error}", file=sys.stderr)
         return 1
     return 0

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p4cats.ebpf import build, netns, stamp, system
+from p4cats import netns
+from p4cats.ebpf import build, stamp, system
 from p4cats.ebpf.errors import BuildError, MissingError
 from p4cats.ebpf.libbpf import Btf, Object
 

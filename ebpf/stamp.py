@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from p4cats.ebpf import build, netns
+from p4cats import netns
+from p4cats.ebpf import build
 from p4cats.ebpf.errors import ConfigError, LibbpfError
 from p4cats.ebpf.libbpf import Map, Object, TcHook
+from p4cats.errors import UserError
 
 SHARED_MAPS = ("instances", "counters", "tcp_sockets", "udp_flows", "stats")
 PRIORITY = 0xCA75
@@ -116,7 +118,7 @@ def detach(attachment: Attachment) -> None:
     try:
         if netns.inode(path) != attachment.inode:
             return  # the path leads to another namespace by now
-    except ConfigError:
+    except UserError:
         return
     with netns.entered(path):
         try:

@@ -22,7 +22,7 @@ from typing import Any
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Ether
 
-from p4cats.ebpf import netns
+from p4cats import netns
 from p4cats.protocol import OPTION_DATA, OPTION_TYPE
 
 SERVICE = "fd00:cafe::1"

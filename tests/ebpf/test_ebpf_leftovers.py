@@ -17,11 +17,12 @@ from ebpf_hosts import Hosts, eventually, option_of
 from pyroute2 import NetNS
 from scapy.layers.inet import UDP
 
-from p4cats.ebpf import netns
+from p4cats import netns
 from p4cats.ebpf.agent import Agent
 from p4cats.ebpf.errors import ConfigError, EbpfError, LibbpfError
 from p4cats.ebpf.libbpf import Map, TcHook
 from p4cats.ebpf.stamp import PRIORITY
+from p4cats.errors import UserError
 
 pytestmark = pytest.mark.root
 
@@ -102,14 +103,14 @@ def test_a_qdisc_that_was_there_before_stays(hosts: Hosts, start_agent: Start):
     ("change", "message"),
     [
         ({"interface": "nope"}, "no interface nope in /run/netns/"),
-        ({"netns": "/run/netns/p4cats-no-such"}, "p4cats-no-such: No such file or directory"),
+        ({"netns": "/run/netns/p4cats-no-such"}, "/run/netns/p4cats-no-such does not exist"),
     ],
 )
 def test_a_failed_start_leaves_nothing(
     hosts: Hosts, start_agent: Start, config: dict[str, Any], change: dict[str, str], message: str
 ):
     config["hosts"][1] |= change
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         start_agent()
     assert attached(hosts, 1) == []
     assert not Path(config["pin_dir"]).exists()

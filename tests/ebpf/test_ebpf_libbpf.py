@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from ebpf_hosts import Hosts
 
-from p4cats.ebpf import build, netns, system
+from p4cats import netns
+from p4cats.ebpf import build, system
 from p4cats.ebpf.errors import BuildError, LibbpfError, VerifierError
 from p4cats.ebpf.libbpf import Btf, Map, Object, TcHook, XdpHook, probe_bpf, version
 

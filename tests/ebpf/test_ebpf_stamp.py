@@ -15,7 +15,8 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from p4cats.ebpf import netns, normalise, stamp, system
+from p4cats import netns
+from p4cats.ebpf import normalise, stamp, system
 from p4cats.ebpf.libbpf import Program
 from p4cats.ebpf.stamp import Stamp
 from p4cats.protocol import BEACON_PORT, HBH_BYTES, MAGIC, OPTION_LENGTH, OPTION_TYPE, VERSION
