@@ -33,7 +33,7 @@ from pathlib import Path
 from p4cats.replay.errors import ReplayError
 from p4cats.replay.exchange import FIRST_PORT, LAST_PORT, Exchange, Ports, Sender
 from p4cats.replay.histogram import Histogram
-from p4cats.replay.runtime import duration_s, precise_loop, raise_file_limit
+from p4cats.replay.runtime import duration_s, end_loop, precise_loop, raise_file_limit
 from p4cats.replay.schedule import Request, read_schedule
 
 SCHEMA = "p4cats-client/1"
@@ -106,6 +106,10 @@ class Client:
                 self._sender.finish(exchange, "error", "interrupted")
         out.write(self.progress("end"))
         return complete  # the loop stays open: a second signal must not stop the writing of results
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        end_loop(self._loop)
 
     def _plan_next(self) -> None:
         if self.sent < len(self.exchanges):
@@ -259,6 +263,7 @@ def main(argv: list[str] | None = None) -> int:
         partial = args.out.with_name(args.out.name + ".part")
         partial.write_text(json.dumps(client.report(complete)), encoding="utf-8")
         partial.replace(args.out)
+        client.close()
     except (ReplayError, OSError) as error:
         print(f"client: {error}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ import re
 import resource
 import select
 import selectors
+import signal
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
 _UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -33,6 +34,22 @@ class PreciseSelector(selectors.EpollSelector):
 def precise_loop() -> asyncio.SelectorEventLoop:
     """Return a new event loop whose timers are late by tens of microseconds, not by a millisecond."""
     return asyncio.SelectorEventLoop(PreciseSelector())
+
+
+def end_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what a stopped loop still had to do, and close it.
+
+    A loop that is left to the interpreter's last garbage collection may go after its own sockets, and then
+    complains on stderr. From here on a signal ends the process.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
 
 
 def raise_file_limit() -> None:

@@ -34,7 +34,7 @@ import time
 from collections.abc import Callable
 
 from p4cats.replay.connections import HttpConnection, Instance, UdpService
-from p4cats.replay.runtime import precise_loop, raise_file_limit
+from p4cats.replay.runtime import end_loop, precise_loop, raise_file_limit
 from p4cats.replay.service import QUEUE_PER_WORKER, ServiceTime, WorkerPool
 
 BACKLOG = 1024
@@ -154,6 +154,7 @@ def serve(args: argparse.Namespace) -> None:
     Admin(instance, tcp.getsockname()[1], loop.stop if args.until_eof else lambda: None).listen(loop)
     print("ready", flush=True)
     loop.run_forever()
+    end_loop(loop)
 
 
 def _count(text: str, least: int = 0) -> int:

@@ -17,8 +17,8 @@ from p4cats.replay import ClientReport, Request, read_report, write_schedule
 def start_server() -> Iterator[Callable[..., ServerProcess]]:
     servers: list[ServerProcess] = []
 
-    def start(*options: str, address: str = "::1") -> ServerProcess:
-        servers.append(ServerProcess(*options, address=address))
+    def start(*options: str, address: str = "::1", stderr: int | None = None) -> ServerProcess:
+        servers.append(ServerProcess(*options, address=address, stderr=stderr))
         return servers[-1]
 
     yield start

@@ -13,11 +13,11 @@ from typing import Any
 class ServerProcess:
     """An instance server; `status` and `command` use its standard input and output."""
 
-    def __init__(self, *options: str, address: str = "::1") -> None:
+    def __init__(self, *options: str, address: str = "::1", stderr: int | None = None) -> None:
         self.address = address
         command = [sys.executable, "-m", "p4cats.replay.server", "--address", address, "--port", "0"]
         self.process = subprocess.Popen(
-            [*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
         )
         assert self._line() == "ready\n"
         self.port = int(self.status()["port"])

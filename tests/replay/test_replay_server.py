@@ -168,6 +168,15 @@ def test_wrong_command_is_answered_by_an_error(start_server: Start, line: str) -
     assert list(start_server(*QUICK).command(line)) == ["error"]
 
 
+def test_end_in_the_middle_of_work_is_silent(start_server: Start) -> None:
+    server = start_server(*FOREVER, "--until-eof", stderr=subprocess.PIPE)
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            connection = stack.enter_context(contextlib.closing(connect(server)))
+            connection.request("GET", "/")
+        assert server.process.communicate(timeout=30)[1] == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_at_once_with_requests_in_service(start_server: Start, number: int) -> None:
     server = start_server(*FOREVER)
