@@ -28,6 +28,7 @@ from p4cats.emulation.programs import switch_programs
 from p4cats.emulation.switches import SwitchProcesses
 from p4cats.errors import UserError
 from p4cats.topologies.addressing import Plan
+from p4cats.topologies.cleanup import PINS
 from p4cats.topologies.network import Network
 from p4cats.topologies.schema import Instance, Topology
 
@@ -139,7 +140,7 @@ class Deployment:
         directory = self.network.directory
         config = AgentConfig(
             hosts=tuple(self._agent_hosts()),
-            pin_dir=Path("/sys/fs/bpf/p4cats") / directory.name,
+            pin_dir=PINS / directory.name,
             run_dir=directory / "agent",
             udp_request_ttl_ms=REQUEST_LIFETIME_MS,
             controller_socket=controller,

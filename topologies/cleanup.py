@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path("/run/p4cats")
+PINS = Path("/sys/fs/bpf/p4cats")
+"""Where host agents pin their maps, in a directory for each network."""
 MARK = "P4CATS_NETWORK"
 KILL_TIMEOUT_S = 5.0
 """Seconds to wait for killed processes to disappear."""
@@ -155,8 +157,14 @@ class Run:
                 with contextlib.suppress(OSError):
                     path.unlink()
         shutil.rmtree(self.directory, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            ROOT.rmdir()  # only if nothing else is in it
+        _remove_empty()
+
+
+def _remove_empty() -> None:
+    """Remove the directories that all networks share, if no network is left."""
+    for directory in (ROOT, PINS):
+        with contextlib.suppress(OSError):  # not empty
+            directory.rmdir()
 
 
 def _environ(process: Path) -> bytes:
@@ -222,4 +230,5 @@ def remove_leftovers() -> list[str]:
     for run in leftovers():
         run.remove()
         removed.append(run.name)
+    _remove_empty()
     return removed

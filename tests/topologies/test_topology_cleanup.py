@@ -181,3 +181,17 @@ def test_other_files_beside_the_records_are_left_alone(monkeypatch, tmp_path):
     (tmp_path / "1-1-1-old").mkdir()
     assert cleanup.remove_leftovers() == ["1-1-1-old"]
     assert [item.name for item in tmp_path.iterdir()] == ["api.sock"]
+
+
+def test_empty_directories_of_a_killed_run_are_removed_and_others_kept(monkeypatch, tmp_path):
+    root, pins = tmp_path / "run", tmp_path / "pins"
+    monkeypatch.setattr(cleanup, "ROOT", root)
+    monkeypatch.setattr(cleanup, "PINS", pins)
+    pins.mkdir()
+    assert cleanup.remove_leftovers() == []
+    assert not pins.exists()
+    (pins / "2-2-1-other").mkdir(parents=True)
+    (root / "1-1-1-old").mkdir(parents=True)
+    assert cleanup.remove_leftovers() == ["1-1-1-old"]
+    assert [item.name for item in pins.iterdir()] == ["2-2-1-other"]
+    assert not root.exists()
