@@ -53,7 +53,7 @@ def per_packet() -> Rows:
     packet = m.padded(m.pk.ethernet(packet))
     edge = m.shipped("edge")
     yield "xdp.edge_ns", "ns/packet", [m.generated(edge, m.edge, packet) for _ in range(RUNS)]
-    yield "xdp.edge_new_flow_ns", "ns/packet", [m.generated(edge, m._restless, packet) for _ in range(RUNS)]
+    yield "xdp.edge_new_flow_ns", "ns/packet", [m.generated(edge, m.restless, packet) for _ in range(RUNS)]
     packet = m.pk.ipv6(m.pk.udp(bytes(40)), m.CLIENT, m.pk.address("2001:db8:7::1"), 17)
     packet = m.padded(m.pk.ethernet(packet))
     router = compile_file(XDP_TESTS / "router.p4")

@@ -17,7 +17,7 @@ from typing import Any
 
 import xdp_packets as pk
 from xdp_differential import shipped
-from xdp_setups import CLIENT, SERVICES, SIDS, edge, routes
+from xdp_setups import CLIENT, SERVICES, SIDS, edge, restless, routes
 
 from p4cats.compiler.driver import compile_file
 from p4cats.ebpf.build import compile_bpf
@@ -111,20 +111,13 @@ def main() -> None:
         packet = padded(pk.ethernet(pk.ipv6(pk.udp(bytes(40)), CLIENT, SERVICES[policy], 17)))
         found[f"edge_known_flow_{name}_ns"] = generated(shipped("edge"), edge, packet)
         # Nothing lives: every packet is placed anew.
-        found[f"edge_placed_{name}_ns"] = generated(shipped("edge"), _restless, packet)
+        found[f"edge_placed_{name}_ns"] = generated(shipped("edge"), restless, packet)
     found["edge_ns"] = found["edge_placed_least_ns"]
     transit = padded(pk.ethernet(pk.ipv6(pk.udp(bytes(40)), CLIENT, SIDS[2], 17)))
     found["transit_ns"] = generated(shipped("transit"), routes, transit)
     print(json.dumps(found, indent=2))
     if len(sys.argv) > 1:
         Path(sys.argv[1]).write_text(json.dumps(found, indent=2) + "\n")
-
-
-def _restless(plane: Any) -> None:
-    edge(plane)
-    living = next(t for t in plane.tables.values() if t.layout.name.endswith("living"))
-    for key, priority in list(living.rows):
-        living.delete(key, priority)
 
 
 if __name__ == "__main__":

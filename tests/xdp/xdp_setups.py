@@ -72,3 +72,11 @@ def edge(plane: Any) -> None:
         for service_id in (1, 2, 3):
             call = ActionCall(action, (slot + 1, 10, 100 * slot, 1000, 50))
             plane.insert_entry(table, TableEntry((Exact(service_id),), 0, call))
+
+
+def restless(plane: Any) -> None:
+    """`edge` without a table entry for any living flow: every packet is placed anew."""
+    edge(plane)
+    living = next(t for t in plane.tables.values() if t.layout.name.endswith("living"))
+    for key, priority in list(living.rows):
+        living.delete(key, priority)
