@@ -17,9 +17,18 @@
 
 #define CATS_MAGIC 0xCA75
 #define CATS_VERSION 1
+/* Flag of the option: the instance drains, place no new flow. */
+#define CATS_FLAG_DRAINING 0x1
+/* Octets that the MAC covers: the option from the magic to the sequence, and the destination address. */
+#define CATS_MAC_INPUT_BYTES 44
 
 /* Beacons: UDP datagrams to this port of an ingress CATS-Forwarder. */
 #define CATS_BEACON_PORT 51829
+
+/* In-band network telemetry: UDP port that announces it, domain id, UDP port of telemetry reports. */
+#define CATS_INT_PORT 51830
+#define CATS_INT_DOMAIN 0xCA75
+#define CATS_REPORT_PORT 51831
 
 /* Data of a blanked option: PadN of the same size (RFC 8200, 4.2) is not used,
  * since the option's type must not change en route: type and length stay and the data is zero. */
@@ -28,6 +37,7 @@
 #define CATS_POLICY_STATIC 0
 #define CATS_POLICY_HASH 1
 #define CATS_POLICY_LEAST 2
+#define CATS_POLICY_P2C 3
 
 /* Instance identifiers run from 1 to CATS_INSTANCES - 1; 0 means none. */
 #define CATS_INSTANCES 1024
@@ -35,6 +45,8 @@
 #define CATS_CANDIDATES 8
 
 /* SIDs (RFC 8986): locator of 48 bits, function of 16 bits, no argument. */
+/* First 16 bits of all locators (RFC 9602). */
+#define CATS_SR_BLOCK 0x5f00
 #define CATS_LOCATOR_BITS 48
 #define CATS_FUNCTION_END 0x0001
 /* Function CATS_FUNCTION_DX6 + instance: End.DX6 to that instance. */
