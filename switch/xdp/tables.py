@@ -6,17 +6,17 @@ leads to it. A slot that was given up is left alone for as long as any packet co
 
 from __future__ import annotations
 
-import bisect
 import struct
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p4cats.compiler.backends.xdp import KeyField, TableLayout
+from p4cats.compiler.backends.xdp import TableLayout
 from p4cats.ebpf.libbpf import Map
-from p4cats.switch.dataplane import CounterData, Exact, Key, Lpm, Match, Optional, Range, Ternary
+from p4cats.switch.dataplane import CounterData, Exact, Key, Lpm, Match
 from p4cats.switch.xdp.loader import Loaded
+from p4cats.switch.xdp.ternary import TernaryFinder
 
 GROUP = 0xFFFFFFFE
 NO_ACTION = 0xFFFFFFFF
@@ -61,7 +61,7 @@ class XdpTable:
         self.default = Row((), 0, 0, 0)
         self._free: deque[tuple[int, float]] = deque((n, 0.0) for n in range(2, layout.slots))
         self._order = 0
-        self._prioritised = layout.kind == "scan"
+        self._prioritised = layout.kind == "ternary"
         self._finder = _finder(layout, loaded)
         self._write(_IDLE_SLOT, NO_ACTION, ())
 
@@ -256,53 +256,22 @@ class _Trie(_Hash):
         return bytes(key)
 
 
-class _Scan:
-    """Entries in order of priority, in two copies: packets read one while the other is written."""
+class _Ternary:
+    """Masks, buckets and a list."""
 
     def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
-        c = layout.cname
-        self._keys, self._words, self._size = layout.keys, layout.key_bytes // 8, layout.size
-        self._octets = 16 * self._words + 8
-        self._all = loaded.memory.view(f"sc_{c}", 2 * layout.size * self._octets, "B")
-        self._counts = loaded.memory.view(f"n_{c}", 2)
-        self._generation = loaded.memory.view(f"gen_{c}", 1)
-        self._rows: list[tuple[int, int, bytes]] = []
+        self._finder = TernaryFinder(layout, loaded)
 
     def set(self, row: Row) -> None:
-        """Enter the entry where its priority puts it."""
-        self._drop(row)
-        item = (-row.priority, row.order, self._packed(row))
-        bisect.insort(self._rows, item)
-        self._publish()
+        """Enter the slot."""
+        self._finder.set(row.key, row.priority, row.order, row.slot)
 
     def remove(self, row: Row) -> None:
         """Take the entry out."""
-        self._drop(row)
-        self._publish()
-
-    def _drop(self, row: Row) -> None:
-        at = bisect.bisect_left(self._rows, (-row.priority, row.order, b""))
-        if at < len(self._rows) and self._rows[at][:2] == (-row.priority, row.order):
-            del self._rows[at]
-
-    def _packed(self, row: Row) -> bytes:
-        values, masks = bytearray(8 * self._words), bytearray(8 * self._words)
-        for match, field in zip(row.key, self._keys, strict=True):
-            low, high = (match.low, match.high) if isinstance(match, Range) else _masked(match, field)
-            values[field.offset : field.offset + field.size] = low.to_bytes(field.size, "little")
-            masks[field.offset : field.offset + field.size] = high.to_bytes(field.size, "little")
-        return bytes(values) + bytes(masks) + struct.pack("=II", row.slot, 0)
-
-    def _publish(self) -> None:
-        other = 1 - self._generation[0]
-        content = b"".join(packed for _, _, packed in self._rows)
-        begin = other * self._size * self._octets
-        self._all[begin : begin + len(content)] = content
-        self._counts[other] = len(self._rows)
-        self._generation[0] = other
+        self._finder.remove(row.priority, row.order)
 
 
-def _finder(layout: TableLayout, loaded: Loaded) -> _Nothing | _Index | _Hash | _Scan:
+def _finder(layout: TableLayout, loaded: Loaded) -> _Nothing | _Index | _Hash | _Ternary:
     match layout.kind:
         case "index":
             return _Index(layout, loaded)
@@ -310,8 +279,8 @@ def _finder(layout: TableLayout, loaded: Loaded) -> _Nothing | _Index | _Hash | 
             return _Hash(layout, loaded)
         case "lpm":
             return _Trie(layout, loaded)
-        case "scan":
-            return _Scan(layout, loaded)
+        case "ternary":
+            return _Ternary(layout, loaded)
         case _:
             return _Nothing()
 
@@ -319,25 +288,6 @@ def _finder(layout: TableLayout, loaded: Loaded) -> _Nothing | _Index | _Hash | 
 def _value(match: Match) -> int:
     assert isinstance(match, Exact | Lpm)
     return match.value
-
-
-def _masked(match: Match, field: KeyField) -> tuple[int, int]:
-    """Value and mask of a match."""
-    full = (1 << field.width) - 1
-    match match:
-        case Exact(value=value):
-            return value, full
-        case Lpm(value=value, prefix_len=length):
-            return value, full ^ (full >> length)
-        case Ternary(value=value, mask=mask):
-            return value & mask, mask
-        case Optional(value=None):
-            return 0, 0
-        case Optional(value=value):
-            assert value is not None
-            return value, full
-        case _:
-            raise AssertionError(f"{match} in a field of values")
 
 
 __all__ = ["Row", "XdpTable"]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import ternary
 import xdp_wires
 
 from p4cats.compiler.driver import compile_file
@@ -31,6 +32,7 @@ Rows = Iterator[tuple[str, str, list[float]]]
 def measure() -> Rows:
     """Name, unit and samples of each figure."""
     yield from per_packet()
+    yield from ternary.measure()
     with ExitStack() as stack:
         wires = {
             "xdp": xdp_wires.P4Switch(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from p4cats.compiler.backends.xdp.layout import (
+    BUCKET,
     ActionLayout,
     CellLayout,
     DigestLayout,
@@ -28,6 +29,7 @@ def include_dir() -> Path:
 
 
 __all__ = [
+    "BUCKET",
     "ActionLayout",
     "CellLayout",
     "DigestLayout",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from p4cats.compiler.backends.xdp.layout import TableLayout, ValueSetLayout
+from p4cats.compiler.backends.xdp.layout import BUCKET, TableLayout, ValueSetLayout
 
 if TYPE_CHECKING:
     from p4cats.compiler.backends.xdp.module import Module
@@ -72,6 +72,9 @@ def _scratch(module: Module) -> list[str]:
         )
     lines += ["\tu64 state_end[0];", *(f"\t{text}" for text in module.scratch.headers)]
     lines += ["\tu32 length;", "\tu64 image_end[0];", "\tu64 now;", "\tu32 pos, base;"]
+    words = max((t.key_bytes // 8 for t in module.tables.values() if t.kind == "ternary"), default=0)
+    if words:
+        lines.append(f"\tu64 probe[{words + 1}];")
     lines += ["\tu64 key[40];", "\tu8 look[264] __attribute__((aligned(8)));"]
     if module.slow_hashes:
         lines += [f"\tu8 hashed[{HASHED_BYTES + 72}] __attribute__((aligned(8)));", "\tu32 hashed_bits;"]
@@ -215,11 +218,11 @@ def _table(t: TableLayout) -> list[str]:
         case "index":
             lines.append(f"u32 ix_{c}[{1 << t.key_bits}];")
         case "hash":
-            lines += _map(c, "HASH", t.key_bytes, t.size + 1, "")
+            lines += _map(t, "HASH", t.key_bytes)
         case "lpm":
-            lines += _map(c, "LPM_TRIE", t.key_bytes, t.size + 1, "\t__uint(map_flags, BPF_F_NO_PREALLOC);\n")
-        case "scan":
-            lines += _scan(t)
+            lines += _map(t, "LPM_TRIE", t.key_bytes)
+        case "ternary":
+            lines += _ternary(t)
         case _:
             pass
     if t.profile:
@@ -227,54 +230,106 @@ def _table(t: TableLayout) -> list[str]:
     return lines
 
 
-def _map(c: str, kind: str, key_bytes: int, size: int, flags: str) -> list[str]:
+def _map(t: TableLayout, kind: str, key_bytes: int, value_bytes: int = 4) -> list[str]:
+    flags = "\t__uint(map_flags, BPF_F_NO_PREALLOC);\n" if kind == "LPM_TRIE" else ""
     text = (
-        f"struct {{\n\t__uint(type, BPF_MAP_TYPE_{kind});\n\t__uint(max_entries, {size});\n{flags}"
-        f'\t__uint(key_size, {key_bytes});\n\t__uint(value_size, 4);\n}} map_{c} SEC(".maps");'
+        f"struct {{\n\t__uint(type, BPF_MAP_TYPE_{kind});\n\t__uint(max_entries, {t.size + 1});\n{flags}"
+        f"\t__uint(key_size, {key_bytes});\n\t__uint(value_size, {value_bytes});\n"
+        f'}} map_{t.cname} SEC(".maps");'
     )
     return text.splitlines()
 
 
-def _scan(t: TableLayout) -> list[str]:
-    """Entries with values and masks; a range has its ends in their place. Two copies: one is in use."""
+def _ternary(t: TableLayout) -> list[str]:
+    """Masks, buckets and the list. A range has its ends in the place of value and mask."""
     c, words = t.cname, t.key_bytes // 8
-    tests = []
-    for field in t.keys:
-        at = field.offset // 8
-        for word in range(field.size // 8):
-            if field.match_kind == "range":
-                if field.size > 8:
-                    raise AssertionError("ranges are one word")
-                tests.append(f"s->key[{at}] < e->value[{at}] || s->key[{at}] > e->mask[{at}]")
-            else:
-                i = at + word
-                tests.append(f"(s->key[{i}] ^ e->value[{i}]) & e->mask[{i}]")
+    ranges = {field.offset // 8 for field in t.keys if field.match_kind == "range"}
+    tests = [
+        f"s->key[{i}] < e->value[{i}] || s->key[{i}] > e->mask[{i}]"
+        if i in ranges
+        else f"(s->key[{i}] ^ e->value[{i}]) & e->mask[{i}]"
+        for i in range(words)
+    ]
     test = " ||\n\t    ".join(f"({text})" for text in tests)
-    return f"""struct sc_{c} {{ u64 value[{words}], mask[{words}]; u32 slot, pad; }};
-struct sc_{c} sc_{c}[{2 * t.size}];
-u32 n_{c}[2], gen_{c};
-struct at_{c} {{ struct scratch *s; u32 first, slot; }};
-static long see_{c}(u32 i, struct at_{c} *c)
+    probe = "\n\t".join(f"s->probe[{i + 1}] = s->key[{i}] & m->mask[{i}];" for i in range(words))
+    return [
+        f"struct e_{c} {{ u64 value[{words}], mask[{words}], rank; }} e_{c}[{t.slots}]; /* by slot */",
+        f"struct {{ u64 mask[{words}], best, number; }} masks_{c}[{2 * t.masks}];",
+        f"u32 list_{c}[{2 * t.size}], n_masks_{c}[2], n_list_{c}[2];",
+        f"u32 generation_{c}, changes_{c};",
+        *_map(t, "HASH", 8 + t.key_bytes, 4 * BUCKET),
+        *f"""struct at_{c} {{ struct scratch *s; u64 rank; u32 slot, list, masks; }};
+/* True if entries in order of priority need no further look: this one is it, or all that follow are worse. */
+INLINE u32 settles_{c}(struct at_{c} *c, u32 slot)
 {{
 	struct scratch *s = c->s;
-	u32 n = c->first + i;
-	struct sc_{c} *e;
+	struct e_{c} *e;
+	if (!slot || slot >= {t.slots})
+		return 1;
+	CHECKED(slot);
+	e = &e_{c}[slot];
+	if (e->rank <= c->rank)
+		return 1;
+	if ({test})
+		return 0;
+	c->rank = e->rank;
+	c->slot = slot;
+	return 1;
+}}
+static long see_{c}(u32 i, struct at_{c} *c)
+{{
+	u32 n = c->list + i;
 	if (n >= {2 * t.size})
 		return 1;
 	CHECKED(n);
-	e = &sc_{c}[n];
-	if ({test})
-		return 0;
-	c->slot = e->slot;
-	return 1;
+	return settles_{c}(c, list_{c}[n]);
 }}
-INLINE u32 find_{c}(struct scratch *s)
+static long probe_{c}(u32 i, struct at_{c} *c)
 {{
-	u32 gen = gen_{c} & 1;
-	struct at_{c} at = {{ s, gen ? {t.size} : 0, 0 }};
-	bpf_loop(n_{c}[gen], see_{c}, &at, 0);
+	struct scratch *s = c->s;
+	u32 n = c->masks + i, *bucket;
+	typeof(masks_{c}[0]) *m;
+	if (n >= {2 * t.masks})
+		return 1;
+	CHECKED(n);
+	m = &masks_{c}[n];
+	if (m->best <= c->rank)
+		return 1;
+	s->probe[0] = m->number;
+	{probe}
+	bucket = bpf_map_lookup_elem(&map_{c}, s->probe);
+	if (!bucket)
+		return 0;
+#pragma clang loop unroll(full)
+	for (u32 k = 0; k < {BUCKET}; k++)
+		if (settles_{c}(c, bucket[k]))
+			break;
+	return 0;
+}}
+/* The slot of the best entry. A look-up that a change has overtaken is begun anew. */
+__attribute__((noinline)) int find_{c}(struct scratch *s)
+{{
+	struct at_{c} at = {{}};
+	if (!s)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (u32 tries = 0; tries < 8; tries++) {{
+		u32 changes = *(volatile u32 *)&changes_{c}, now = *(volatile u32 *)&generation_{c} & 1;
+		at.s = s;
+		at.rank = 0;
+		at.slot = 0;
+		at.list = now ? {t.size} : 0;
+		at.masks = now ? {t.masks} : 0;
+		if (n_list_{c}[now])
+			bpf_loop(n_list_{c}[now], see_{c}, &at, 0);
+		if (n_masks_{c}[now])
+			bpf_loop(n_masks_{c}[now], probe_{c}, &at, 0);
+		if (changes == *(volatile u32 *)&changes_{c})
+			break;
+	}}
 	return at.slot;
-}}""".splitlines()
+}}""".splitlines(),
+    ]
 
 
 def _groups(t: TableLayout) -> list[str]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from p4cats.compiler.ir import nodes
 
+BUCKET = 8
+"""Slots that one probe of a ternary table may find."""
+
 
 @dataclass(slots=True)
 class KeyField:
@@ -50,7 +53,7 @@ class TableLayout:
     name: str
     cname: str
     kind: str
-    """none, index, hash, lpm or scan."""
+    """none, index, hash, lpm or ternary."""
     size: int
     keys: list[KeyField] = field(default_factory=list)
     key_bits: int = 0
@@ -62,6 +65,11 @@ class TableLayout:
     meter: bool = False
     timeout: bool = False
     profile: str = ""
+
+    @property
+    def masks(self) -> int:
+        """How many masks a ternary table may probe."""
+        return min(max(self.size // 4, 1), 256)
 
     @property
     def entry_bytes(self) -> int:

@@ -5,9 +5,12 @@ Entries lie in one array per table (`t_NAME`); what finds them gives a slot numb
     index    exact keys of up to 16 bits together: an array of slots, one memory access
     hash     other exact keys: a BPF hash map
     lpm      exact keys and one lpm key: a BPF longest-prefix trie
-    scan     ternary, range, optional: entries in order of priority, compared one after the other (bpf_loop).
-             The first match is the best, so the loop ends there; tables of this kind are small in practice,
-             and a scan of 64-bit words costs about 2 ns an entry.
+    ternary  ternary, range, optional: tuple space search. A hash map holds buckets of a few slots, found by a
+             mask's number and the key under that mask; masks are probed in order of the best priority below
+             them until none can be better. An entry may lie below a coarser mask than its own and is
+             compared in full, ranges too; so many different masks, and ranges, need only a few probes
+             (TupleMerge, Daly et al. 2019). What fits below no mask is a list, best first. See
+             p4cats.switch.xdp.ternary for who lies where, and how changes stay hidden from packets.
 
 The action of an entry is a slot's content that never changes while it is in use: an update fills another
 slot and then exchanges one number, so that a packet sees the old entry or the new one.
@@ -95,13 +98,13 @@ class TableEmitter(ExternEmitter):
             return
         for field, value in zip(layout.keys, values, strict=True):
             self._store_key(field, value, layout.kind == "lpm")
-        if layout.kind == "scan":
-            self.line(f"{slot} = find_{c}(s);")
-            return
         if layout.kind == "lpm":
             self.line(f"*(u32 *)s->key = {8 * (layout.key_bytes - 4)};")
         elif layout.key_pad:
             self.line(f"clear((u8 *)s->key + {layout.key_bytes - layout.key_pad}, {layout.key_pad});")
+        if layout.kind == "ternary":
+            self.line(f"{slot} = find_{c}(s);")
+            return
         self.line(f"{slot} = slot_of(bpf_map_lookup_elem(&map_{c}, s->key));")
 
     def _store_key(self, field: KeyField, value: str, big_endian: bool) -> None:
@@ -193,7 +196,7 @@ def table_layout(table: nodes.Table, cname: str) -> TableLayout:
     if not keys:
         kind = "none"
     elif any(k in ("range", "ternary", "optional") for k in kinds):
-        kind = "scan"
+        kind = "ternary"
     elif "lpm" in kinds:
         if kinds.count("lpm") > 1:
             second = [k for k in keys if k.match_kind == "lpm"][1]
@@ -233,8 +236,10 @@ def _place_keys(keys: list[nodes.Key], layout: TableLayout) -> None:
         ordered = sorted(keys, key=lambda k: k.match_kind == "lpm")
     offsets: dict[int, KeyField] = {}
     offset = 4 if layout.kind == "lpm" else 0
-    if layout.kind in ("hash", "scan"):  # the widest first: no gaps
-        ordered = sorted(keys, key=lambda k: -stored_size(width_of(k.expression.type)))
+    if layout.kind in ("hash", "ternary"):  # the widest first: no gaps; a range has a word of its own
+        ordered = sorted(
+            keys, key=lambda k: (k.match_kind != "range", -stored_size(width_of(k.expression.type)))
+        )
     for key in ordered:
         width = width_of(key.expression.type)
         if layout.kind == "index":
@@ -242,13 +247,13 @@ def _place_keys(keys: list[nodes.Key], layout: TableLayout) -> None:
             offset += width
             continue
         size = (width + 7) // 8 if layout.kind == "lpm" else stored_size(width)
-        if layout.kind == "scan":
-            size = max(8, size)
+        if key.match_kind == "range":
+            size = 8
         offsets[id(key)] = KeyField(width, key.match_kind, offset, size)
         offset += size
     layout.keys = [offsets[id(k)] for k in keys]
-    if layout.kind == "hash":
-        layout.key_pad = -offset % 4
+    if layout.kind in ("hash", "ternary"):
+        layout.key_pad = -offset % (4 if layout.kind == "hash" else 8)
         offset += layout.key_pad
     layout.key_bytes = offset
 

@@ -1,0 +1,160 @@
+"""Ternary tables: many masks, ranges and deletions against the model; changes while packets look up."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from typing import Any
+
+import pytest
+from xdp_differential import Pair
+
+from p4cats.compiler.driver import compile_text
+from p4cats.switch.dataplane import ActionCall, Lpm, Optional, Range, TableEntry, Ternary
+from p4cats.switch.xdp import XdpDataPlane
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
+]
+
+_PROGRAM = """
+#include <core.p4>
+#include <v1model.p4>
+header h_t { bit<128> address; bit<32> id; bit<16> port; bit<8> kind; bit<8> found; }
+struct headers_t { h_t h; }
+struct metadata_t {}
+parser P(packet_in p, out headers_t hdr, inout metadata_t m, inout standard_metadata_t sm) {
+    state start { p.extract(hdr.h); transition accept; }
+}
+control V(inout headers_t hdr, inout metadata_t m) { apply {} }
+control I(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t sm) {
+    action found(bit<8> value) { hdr.h.found = value; sm.egress_spec = 1; }
+    action lost() { mark_to_drop(sm); }
+    table t {
+        key = {
+            hdr.h.address: lpm; hdr.h.id: ternary; hdr.h.port: range; hdr.h.kind: optional;
+        }
+        actions = { found; lost; }
+        default_action = lost;
+        size = 600;
+    }
+    apply { t.apply(); }
+}
+control E(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t sm) { apply {} }
+control D(packet_out p, in headers_t hdr) { apply { p.emit(hdr.h); } }
+V1Switch(P(), V(), I(), E(), V(), D()) main;
+"""
+TABLE = "I.t"
+
+
+def packet(address: int, number: int, port: int, kind: int) -> bytes:
+    return (address << 64 | number << 32 | port << 16 | kind << 8).to_bytes(24, "big")
+
+
+class Entries:
+    """Random entries over few values, so that several match a packet."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = rng = random.Random(seed)
+        self.addresses = [rng.getrandbits(128) for _ in range(6)]
+        self.numbers = [rng.getrandbits(32) for _ in range(6)]
+
+    def key(self) -> tuple[Any, ...]:
+        rng = self.rng
+        length = rng.choice([0, 0, 8, 48, 64, rng.randrange(129)])
+        mask = rng.choice([0, 0xFFFFFFFF, 0xFFFF0000, rng.getrandbits(32)])
+        low, high = sorted(rng.choice([0, 1, 80, 443, 1024, 65535, rng.getrandbits(16)]) for _ in range(2))
+        full = (1 << 128) - 1
+        address = rng.choice(self.addresses) & (full ^ full >> length)
+        kind = rng.choice([None, None, 6, 17])
+        return (
+            Lpm(address, length),
+            Ternary(rng.choice(self.numbers) & mask, mask),
+            Range(low, high),
+            Optional(kind),
+        )
+
+    def packet(self) -> bytes:
+        rng = self.rng
+        flip = 1 << rng.randrange(256) & (1 << 128) - 1
+        port = rng.choice([0, 1, 79, 80, 81, 443, 2000, 65535])
+        return packet(
+            rng.choice(self.addresses) ^ flip, rng.choice(self.numbers), port, rng.choice([6, 17, 1])
+        )
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("P4CATS_FUZZ_TABLES", "3"))))
+def test_large_ternary_tables_agree_with_the_model(seed: int) -> None:
+    pair, made = Pair(compile_text(_PROGRAM, "ternary.p4")), Entries(seed)
+    rng, known = made.rng, []
+    try:
+        for number in range(900):
+            if len(known) == 600 or (known and rng.random() < 0.25):
+                gone = known.pop(rng.randrange(len(known)))
+                pair.both(lambda p, e=gone: p.delete_entry(TABLE, e.key, e.priority))
+            call = ActionCall("I.found", (rng.randrange(256),))
+            entry = TableEntry(made.key(), 1 + number * 7919 % 1000, call)
+            known.append(entry)
+            pair.both(lambda p, e=entry: p.insert_entry(TABLE, e))
+            if number % 3 == 0:
+                pair.send(0, made.packet())
+        for _ in range(300):
+            pair.send(0, made.packet())
+        for entry in known:
+            pair.both(lambda p, e=entry: p.delete_entry(TABLE, e.key, e.priority))
+        assert pair.send(0, made.packet()) == []
+    finally:
+        pair.close()
+
+
+def test_packets_never_see_a_half_made_table() -> None:
+    """Whoever replaces an entry adds the new one before the old goes; others come and go beside it."""
+    plane, made = XdpDataPlane(compile_text(_PROGRAM, "ternary.p4")), Entries(1)
+    inports = plane.loaded.memory.view("inports", 2048)
+    inports[2], inports[3] = 1, 1  # test runs come in by the loopback interface, as port 1
+    address, number = made.addresses[0], made.numbers[0]
+    frame, full = packet(address, number, 80, 6) + bytes(40), (1 << 128) - 1
+    program = plane.loaded.object.programs["p4_main"]
+    stop, runs = threading.Event(), []
+
+    def look_up() -> None:
+        while not stop.is_set():
+            program.test_run(frame, repeat=2000)
+            runs.append(2000)
+
+    def covering(round_: int) -> TableEntry:
+        length = [128, 64, 0, 48, 127][round_ % 5]
+        key = (
+            Lpm(address & (full ^ full >> length), length),
+            Ternary(number, 0xFFFFFFFF) if round_ % 2 else Ternary(0, 0),
+            Range(round_ % 80, 90),
+            Optional(None if round_ % 3 else 6),
+        )
+        return TableEntry(key, 1 + round_ % 1000, ActionCall("I.found", (1,)))
+
+    plane.insert_entry(TABLE, covering(0))
+    readers = [threading.Thread(target=look_up) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        others: list[TableEntry] = []
+        for round_ in range(1, 1500):
+            plane.insert_entry(TABLE, covering(round_))
+            old = covering(round_ - 1)
+            plane.delete_entry(TABLE, old.key, old.priority)
+            entry = TableEntry(made.key(), 2000 + round_, ActionCall("I.found", (2,)))
+            plane.insert_entry(TABLE, entry)
+            others.append(entry)
+            if len(others) > 200:
+                gone = others.pop(made.rng.randrange(len(others)))
+                plane.delete_entry(TABLE, gone.key, gone.priority)
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+        drops = plane.drops()
+        plane.close()
+    assert runs
+    assert not drops
