@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p4cats.compiler.backends.model.usage import walk
+from p4cats.compiler.backends.xdp.pieces import Pieces
 from p4cats.compiler.backends.xdp.storage import (
     AnyPlace,
     FieldPlace,
@@ -46,9 +47,10 @@ _COMPARE = ("==", "!=", "<", "<=", ">", ">=")
 class ExpressionEmitter:
     """Turns expressions into C text and knows where variables live."""
 
-    def __init__(self, names: Names, scratch: Scratch) -> None:
+    def __init__(self, names: Names, scratch: Scratch, pieces: Pieces) -> None:
         self.names = names
         self.scratch = scratch
+        self.pieces = pieces
         self.places: dict[nodes.Variable, AnyPlace] = {}
         self.lines: list[str] = []
         self.locals: list[str] = []
@@ -137,6 +139,7 @@ class ExpressionEmitter:
         """An element by a run-time index; outside the stack an invalid one that nobody else sees."""
         name = self.names.fresh("x_i")
         self.locals.append(f"u32 {name};")
+        self.pieces.bounds[name] = str(stack.size)
         self.line(f"{name} = {index} < {stack.size} ? (u32){index} : {stack.size};")
         self.line(f"CHECKED({name});")
         self.line(f"if ({name} >= {stack.size}) {{")

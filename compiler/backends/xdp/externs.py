@@ -32,7 +32,7 @@ class ExternEmitter(HashEmitter):
     """Adds externs to statements."""
 
     def __init__(self, module: Module) -> None:
-        super().__init__(module.names, module.scratch)
+        super().__init__(module.names, module.scratch, module.pieces)
         self.module = module
         self.frames: list[Frame] = []
         self.updates: list[tuple[str, str]] = []
@@ -269,9 +269,8 @@ class ExternEmitter(HashEmitter):
         self.line(f"if (!{self.value(s.arguments[0].value)}) {{")
         self.line(f"\ttell(ctx, s, {code}, 0);")
         self.depth += 1
-        self.line("drops[cpu].asserted++;")
         self.leave(0)
-        self.line("return XDP_DROP;")
+        self.line("goto asserted;")
         self.depth -= 1
         self.line("}")
 

@@ -17,6 +17,7 @@ from p4cats.compiler.backends.xdp.layout import (
     XdpSource,
 )
 from p4cats.compiler.backends.xdp.parsers import ParserEmitter
+from p4cats.compiler.backends.xdp.pieces import Pieces
 from p4cats.compiler.backends.xdp.storage import AnyPlace, Place, Scratch, StructPlace
 from p4cats.compiler.backends.xdp.tables import table_layout
 from p4cats.compiler.backends.xdp.values import (
@@ -39,9 +40,10 @@ _EXPLICIT_LISTS = 1000
 class Module:
     """Collects what the program uses, and hands out names for it."""
 
-    def __init__(self, program: nodes.Program) -> None:
+    def __init__(self, program: nodes.Program, most_lines: int = 0) -> None:
         self.program = program
         self.names = Names()
+        self.pieces = Pieces(self.names, most_lines)
         self.scratch = Scratch(self.names)
         self.tables: dict[int, TableLayout] = {}
         self.registers: dict[str, CellLayout] = {}
@@ -63,7 +65,6 @@ class Module:
         self.written_standard = _written_fields(program)
         self.writes_multicast = "mcast_grp" in self.written_standard
         self.drops_in_egress = _drops(program.egress) or "egress_spec" in self.written_standard
-        self.has_loops = any(isinstance(n, nodes.Loop) for n in walk(program))
         self._fields_read = {n.field for n in walk(program) if isinstance(n, nodes.FieldRef)}
         self.hdr = self.scratch.place(program.headers, "hdr", in_packet=True)
         self.meta = self.scratch.place(program.metadata, "meta", path="meta")

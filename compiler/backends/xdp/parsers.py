@@ -114,18 +114,26 @@ class ParserEmitter(TableEmitter):
             self.locals.append("struct bpf_iter_num steps;")
         if order[0] != "start" or self._labels["start"] in self._cyclic:
             self.line(f"goto {self._labels['start']};")
-        for name in order:
-            self._state(parser.states[name])
+        begin = len(self.lines)
+        states = [self._state(parser.states[name]) for name in order]
+        if 0 < self.pieces.most < len(self.lines) - begin:
+            for first, end in reversed(states):
+                self.lines[first:end] = self.pieces.piece(self.lines[first:end])
 
-    def _state(self, state: nodes.State) -> None:
+    def _state(self, state: nodes.State) -> tuple[int, int]:
+        """Emit a state; where its lines begin and end, without what comes before its statements."""
         self.label(self._labels[state.name])
         self.at(state.span)
         if state.name in self._cyclic:
             self.line("if (!bpf_iter_num_next(&steps)) {")
             self._reject(self.module.error("ParserTimeout"))
             self.line("}")
+        begin = len(self.lines)
         self.statements(state.body)
-        transition = state.transition
+        self._transition(state.transition)
+        return begin, len(self.lines)
+
+    def _transition(self, transition: nodes.Transition) -> None:
         if transition.cases is None:
             self._go(transition.state or "reject")
             return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.backends.xdp.expressions import ExpressionEmitter
@@ -54,11 +55,18 @@ class StatementEmitter(ExpressionEmitter):
 
     def statements(self, body: list[nodes.Stmt]) -> None:
         """Emit statements at this level."""
+        ends = [len(self.lines)]
         for statement in body:
             self.at(statement.span)
             self.statement(statement)
+            ends.append(len(self.lines))
             if isinstance(statement, nodes.Return | nodes.Exit | nodes.Break | nodes.Continue):
-                return
+                break
+        self._in_pieces(ends)
+
+    def _in_pieces(self, ends: list[int]) -> None:
+        """Cut the last lines where they are too many; `ends` are the places where they may be cut."""
+        self.lines[ends[0] :] = self.pieces.cut(self.lines[a:b] for a, b in pairwise(ends))
 
     def statement(self, s: nodes.Stmt) -> None:
         """Emit one statement."""
@@ -114,10 +122,13 @@ class StatementEmitter(ExpressionEmitter):
 
     def declare(self, variables: list[nodes.Variable]) -> None:
         """Give locals their places (once) and make them zero."""
+        ends = [len(self.lines)]
         for variable in variables:
             if variable not in self.places:
                 self.places[variable] = self._local_place(variable.name, variable.type)
             self.reset(self.places[variable])
+            ends.append(len(self.lines))
+        self._in_pieces(ends)
 
     def _local_place(self, name: str, type_: Type) -> AnyPlace:
         if isinstance(type_, Struct):

@@ -132,6 +132,8 @@ class Scratch:
         self.state: list[tuple[int, str]] = []
         """Everything else that is zero when a packet comes in."""
         self.headers: list[str] = []
+        self.shared: list[str] = []
+        """Locals that more than one function uses."""
         self.scalars: dict[str, tuple[str, int]] = {}
         """C name and size of every scalar of metadata, by path (meta.x, sm.x)."""
         self.places_in_packet: list[tuple[str, int]] = []

@@ -24,6 +24,7 @@ def program_text(module: Module) -> str:
 def _way(module: Module) -> list[str]:
     program = module.program
     emitter = module.emitter()
+    emitter.locals += ["u32 size;", "u32 shift;"]
     hdr, meta, sm = module.hdr, module.meta, module.standard_place
     parse = _parser(module, emitter, [hdr, meta, sm])
     verify = module.control(emitter, program.verify_checksum, "verified", [hdr, meta])
@@ -37,7 +38,7 @@ def _way(module: Module) -> list[str]:
     emitter.lines = []
     out_length = _egress_length(module, emitter, hdr)
     before_egress = _before_egress(module)
-    lines = [*_HEAD, *(f"\t{text}" for text in emitter.locals), "", *_START]
+    lines = [*_START]
     lines += [f"\t{module.scalar('ingress_port')} = port;", "", "parse:", *parse, "parsed:"]
     lines += ["\tbpf_iter_num_destroy(&steps);"] if module.parser_iterator else []
     lines += _PARSED
@@ -54,7 +55,10 @@ def _way(module: Module) -> list[str]:
     ]
     lines += ["egress:", *before_egress, *out_length, "", "\t/* egress */", *egress, *_after_egress(module)]
     lines += ["", "\t/* compute checksums */", *compute, "", "\t/* deparse */", *size, *_RESIZE, *write]
-    return [*lines, *_send(module)]
+    lines += _send(module)
+    functions, lines, members = module.pieces.finish(lines, emitter.locals)
+    module.scratch.shared += members
+    return [*functions, *_HEAD, *lines]
 
 
 def _parser(module: Module, emitter: ParserEmitter, places: list[AnyPlace]) -> list[str]:
@@ -77,11 +81,12 @@ _HEAD = r"""
 SEC("xdp.frags") int p4_main(struct xdp_md *ctx)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	u32 port = NO_PORT, base = 0, kind = RUN_INGRESS, pos, shift, size, o, behind;
+	u32 port = NO_PORT, base = 0, kind = RUN_INGRESS, pos, o, behind, left;
 	struct scratch *s;
 	void *data, *end;
 	u32 z;
-	u64 hidden;""".splitlines()
+	u64 hidden;
+""".splitlines()
 
 _START = r"""	if (cpu >= CPUS)
 		return XDP_ABORTED;
@@ -245,8 +250,7 @@ def _send(module: Module) -> list[str]:
             "\t}",
         ]
     lines.append(f"\tport = {module.scalar('egress_port')};")
-    labels = [text for text in _SEND if module.has_loops or "loop_limit" not in text]
-    return lines + labels
+    return lines + _SEND
 
 
 _TRUNCATE = r"""	if (s->truncated) {
@@ -274,6 +278,11 @@ failed:
 broken:
 	drops[cpu].failed++;
 	return XDP_DROP;
-loop_limit: drops[cpu].loop_limit++; return XDP_DROP;
+loop_limit:
+	drops[cpu].loop_limit++;
+	return XDP_DROP;
+asserted:
+	drops[cpu].asserted++;
+	return XDP_DROP;
 }
 """.splitlines()
