@@ -214,7 +214,7 @@ class ExpressionEmitter:
         code = unsigned(code, whole)
         width = high - low + 1
         if is_wide(whole):
-            shifted = f"((u128){code} >> {low})"
+            shifted = apart(f"(u128){code} >> {low}", Bits(128))
             if width > 64:
                 return trimmed(shifted, Bits(width))
             return (
@@ -473,7 +473,8 @@ class ExpressionEmitter:
                 if op == "<<" or not signed:
                     return number(0, type_)
                 count = width_of(type_) - 1
-            return trimmed(apart(f"{a} << {count}", type_), type_) if op == "<<" else f"({a} >> {count})"
+            shifted = apart(f"{a} {op} {count}", type_)
+            return trimmed(shifted, type_) if op == "<<" else shifted
         if is_wide(right.type):
             b = f"({b} > 255 ? 255ULL : (u64){b})"
         bits = "128" if wide else "64"

@@ -114,7 +114,7 @@ INLINE void clear(void *to, u32 n)
 #define ONES128(w) ((w) >= 128 ? ~(u128)0 : ((u128)1 << (w)) - 1)
 #define SIGN64(v, w) ((s64)((u64)(v) << (64 - (w))) >> (64 - (w)))
 
-/* A sum, difference or shift that clang shall not join with others into a product: it has none of 128 bits. */
+/* A result of which clang shall make no product or shift by a variable: of 128 bits there are none. */
 INLINE u128 apart(u128 v)
 {
 	u64 hi = v >> 64, lo = v;

@@ -115,7 +115,7 @@ def trimmed(code: str, type_: Type) -> str:
 
 
 def apart(code: str, type_: Type) -> str:
-    """A sum, difference or shift; a wide one is kept from becoming part of a product (see p4xdp.h)."""
+    """A sum, difference or shift; a wide one is kept apart from what surrounds it (see p4xdp.h)."""
     if not is_wide(type_):
         return f"({code})"
     return f"((s128)apart({code}))" if is_signed(type_) else f"apart({code})"
