@@ -18,9 +18,12 @@ from p4cats.compiler.backends.xdp.module import Module
 from p4cats.compiler.ir import nodes
 
 
-def generate(program: nodes.Program) -> XdpSource:
-    """Write the program as C. Errors: CompileError for what this target does not run."""
-    return Module(program).source()
+def generate(program: nodes.Program, most_lines: int = 0) -> XdpSource:
+    """Write the program as C, in one function or in functions of at most about `most_lines`.
+
+    Errors: CompileError for what this target does not run.
+    """
+    return Module(program, most_lines).source()
 
 
 def include_dir() -> Path:

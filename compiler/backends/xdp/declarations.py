@@ -72,6 +72,7 @@ def _scratch(module: Module) -> list[str]:
         )
     lines += ["\tu64 state_end[0];", *(f"\t{text}" for text in module.scratch.headers)]
     lines += ["\tu32 length;", "\tu64 image_end[0];", "\tu64 now;", "\tu32 pos, base;"]
+    lines += [f"\t{text}" for text in module.scratch.shared]
     words = max((t.key_bytes // 8 for t in module.tables.values() if t.kind == "ternary"), default=0)
     if words:
         lines.append(f"\tu64 probe[{words + 1}];")
@@ -104,7 +105,7 @@ def _scratch(module: Module) -> list[str]:
 
 _COMMON = r"""struct scratch scratch[CPUS];
 struct { u32 ifindex, port; } inports[1024];
-struct { u64 ingress, egress, failed, no_room, loop_limit, asserted, pad[2]; } drops[CPUS];
+struct { u64 ingress, egress, failed, no_room, loop_limit, asserted, no_port, pad; } drops[CPUS];
 u64 start_ns;
 u32 zero;	/* these are 0, but the verifier must not know */
 u64 nothing;
