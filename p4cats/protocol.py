@@ -3,6 +3,7 @@
 import re
 import struct
 from importlib import resources
+from ipaddress import IPv6Address
 
 _DEFINE = re.compile(r"^#define\s+(CATS_[A-Z0-9_]+)\s+(0[xX][0-9a-fA-F]+|\d+)\s*$", re.M)
 
@@ -42,3 +43,8 @@ OPTION_DATA = struct.Struct("!HBB I BBBB BBH I I I Q")
 key id, instance, scores norm_fi, compute, communication, service, composed (0 to 10),
 reserved, requests in flight, expected wait in microseconds, power in milliwatts,
 sequence number, message authentication code (zero while the site has no key)."""
+
+
+def metric_message(option_data: bytes, destination: IPv6Address) -> bytes:
+    """Return what the MAC covers: the option data without the MAC, then the packet's destination."""
+    return option_data[:-8] + destination.packed
