@@ -36,6 +36,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "bpf_program__section_name": (c_char_p, P),
     "bpf_program__fd": (c_int, P),
     "bpf_program__set_autoload": (c_int, P, c_bool),
+    "bpf_program__set_log_level": (c_int, P, c_uint32),
     "bpf_program__insn_cnt": (c_size_t, P),
     "bpf_program__attach_iter": (P, P, P),
     "bpf_link__fd": (c_int, P),

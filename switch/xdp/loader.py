@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +15,21 @@ from p4cats.ebpf.errors import BuildError, EbpfError, VerifierError
 from p4cats.ebpf.libbpf import Object
 from p4cats.errors import UserError
 from p4cats.switch.xdp.memory import Memory
+from p4cats.switch.xdp.refusals import explain_build, explain_verifier, too_large
 
 _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-function")
-_SOURCE_LINE = re.compile(r"/\* (\S+\.p4:\d+) \*/")
-
-
-_NOT_TELLING = ("processed ", ";", "verification time", "libbpf: ", "stack depth", "-- END")
+_MOST_LINES = (0, 150, 40, 10)
+"""Lines of a function: any number, then what is tried for programs that are refused so."""
+_FARTHEST_JUMP = 0x7FFF
+"""Instructions. Of a longer jump clang 14 writes the lowest 16 bits, without a word."""
 
 
 class LoadError(UserError):
     """A program that this kernel (or clang) does not take, with the P4 line where that is known."""
+
+
+class _TooLargeError(Exception):
+    """A program that may be taken when it is cut more finely."""
 
 
 @dataclass
@@ -49,55 +53,68 @@ def possible_cpus() -> int:
 
 
 def build(source: XdpSource, keep: Path | None = None) -> Path:
-    """Compile the C text to an object file; `keep` is where the text is left, else it goes to the cache."""
+    """Compile the C text to an object file; `keep` is where the text is left, else it goes to the cache.
+
+    Errors: BuildError.
+    """
     digest = hashlib.sha256(source.text.encode()).hexdigest()[:16]
     path = keep or cache_dir() / f"p4-{digest}.bpf.c"
     if not path.exists() or path.read_text() != source.text:
         scratch = path.with_name(f"{path.name}.{os.getpid()}")
         scratch.write_text(source.text)
         scratch.replace(path)
-    try:
-        flags = [f"-DCPUS={possible_cpus()}", "-fwrapv", *(f"-Wno-{name}" for name in _QUIET)]
-        return compile_bpf(path, [include_dir()], flags)
-    except BuildError as error:
-        raise LoadError(_explain_build(source, str(error))) from error
+    flags = [f"-DCPUS={possible_cpus()}", "-fwrapv", *(f"-Wno-{name}" for name in _QUIET)]
+    return compile_bpf(path, [include_dir()], flags)
 
 
-def load(program: nodes.Program, cpu_port: int | None) -> Loaded:
-    """Compile and load. CompileError for what the target refuses, LoadError for what the kernel refuses."""
-    source = generate(program)
-    obj = Object.open(build(source))
+def load(program: nodes.Program, cpu_port: int | None, keep: Path | None = None) -> Loaded:
+    """Compile and load; in one function if the kernel takes it so, else cut as coarsely as it does.
+
+    Errors: CompileError for what the target refuses, LoadError for what clang or the kernel refuses.
+    """
+    reason = ""
+    for most_lines in _MOST_LINES:
+        try:
+            return _load(generate(program, most_lines), cpu_port, keep)
+        except _TooLargeError as error:
+            reason = str(error)
+    name = program.span.source.name
+    raise LoadError(f"target xdp: {name} is too large, cut in small pieces too: {reason}; use --target model")
+
+
+def _load(source: XdpSource, cpu_port: int | None, keep: Path | None) -> Loaded:
     try:
-        obj.set_global("cpu_port", 0xFFFFFFFE if cpu_port is None else cpu_port)
-        obj.load()
-        return Loaded(source, obj, Memory(obj), possible_cpus())
-    except VerifierError as error:
-        obj.close()
-        raise LoadError(_explain_verifier(source, error)) from error
+        path = build(source, keep)
+        try:
+            return _opened(source, path, cpu_port, trace=False)
+        except VerifierError as error:
+            if too_large(error):
+                raise
+        return _opened(source, path, cpu_port, trace=True)
+    except (BuildError, VerifierError) as error:
+        if reason := too_large(error):
+            raise _TooLargeError(reason) from error
+        explain = explain_build if isinstance(error, BuildError) else explain_verifier
+        raise LoadError(explain(source, error)) from error
     except EbpfError as error:
-        obj.close()
         raise LoadError(f"target xdp: {error}") from error
+
+
+def _opened(source: XdpSource, path: Path, cpu_port: int | None, *, trace: bool) -> Loaded:
+    obj = Object.open(path)
+    try:
+        _check_jumps(obj)
+        obj.set_global("cpu_port", 0xFFFFFFFE if cpu_port is None else cpu_port)
+        obj.load(trace=trace)
+        return Loaded(source, obj, Memory(obj), possible_cpus())
     except BaseException:
         obj.close()
         raise
 
 
-def _explain_build(source: XdpSource, text: str) -> str:
-    name = source.program.span.source.name
-    if "stack" in text:
-        return f"target xdp: {name} needs more than the 512 octets of stack that eBPF has; use --target model"
-    return f"target xdp: clang refused the program made from {name}:\n{text}"
-
-
-def _explain_verifier(source: XdpSource, error: VerifierError) -> str:
-    """The verifier's last words, and the last P4 line that its log shows."""
-    lines = error.log.splitlines()
-    telling = [line for line in lines if line and not line.startswith(_NOT_TELLING)]
-    places = _SOURCE_LINE.findall(error.log)
-    where = f" (near {places[-1]})" if places else ""
-    name = source.program.span.source.name
-    reason = telling[-1] if telling else str(error)
-    return f"target xdp: the kernel's verifier refused {name}{where}: {reason}; use --target model"
+def _check_jumps(obj: Object) -> None:
+    if obj.programs["p4_main"].instructions > _FARTHEST_JUMP:
+        raise _TooLargeError("it is longer than a jump may be")
 
 
 __all__ = ["LoadError", "Loaded", "build", "load", "possible_cpus"]

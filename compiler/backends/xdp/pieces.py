@@ -1,17 +1,18 @@
 """Programs too long for the verifier, cut into functions that it looks at one by one.
 
-The verifier walks the ways through a function and gives up after a million instructions. Ways that differ in
-what is known of a register are walked apart, so that some dozens of branches may be too many. A global function
-(kernel 5.6) is walked once, by itself, and its caller goes on knowing nothing of what it did: the work adds
-up instead of multiplying. Its locals are gone when it returns, which also takes a long program's locals off the
-512 octets of stack.
+The verifier walks the ways through a function and gives up after a million instructions. Ways that differ
+in what is known of a register are walked apart, so that some dozens of branches may be too many. A global
+function (kernel 5.6) is walked once, by itself, and its caller goes on knowing nothing of what it did: the
+work adds up instead of multiplying. Its locals are gone when it returns, which also takes a long program's
+locals off the 512 octets of stack.
 
 Tail calls would divide the work too. But they do not return, so that no branch and no action could be cut;
-there are 33 in a row at most; and a program would be a map of programs, not one that is exchanged in one step.
+there are 33 in a row at most; and a program would be a map of programs, not one that is exchanged in one
+step.
 
 The C text is cut between statements, from the inside out. What more than one function uses lives in the
-scratch area; a jump out of a function is a number that it returns. That costs time, so that only programs are
-cut which the kernel refuses in one piece.
+scratch area; a jump out of a function is a number that it returns. That costs time, so that only programs
+are cut which the kernel refuses in one piece.
 """
 
 from __future__ import annotations
