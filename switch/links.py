@@ -1,4 +1,4 @@
-"""Watch the interfaces of a network namespace: rtnetlink(7) messages about links."""
+"""The interfaces of a network namespace, watched and counted: rtnetlink(7) messages about links."""
 
 from __future__ import annotations
 
@@ -11,11 +11,28 @@ _RTMGRP_LINK = 1
 _NLMSGHDR = struct.Struct("=IHHII")
 _IFINFOMSG = struct.Struct("=BxHiII")
 _RTATTR = struct.Struct("=HH")
+_STATISTICS = struct.Struct("=8Q")
+"""The beginning of struct rtnl_link_stats64 (linux/if_link.h)."""
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _NLM_F_REQUEST_DUMP = 0x301
-_IFLA_IFNAME, _IFLA_MTU = 3, 4
+_IFLA_IFNAME, _IFLA_STATS64 = 3, 23
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _BUFFER = 1 << 16
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Frames and bytes that passed an interface, and those that were lost there."""
+
+    rx_packets: int
+    tx_packets: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_errors: int
+    tx_errors: int
+    rx_dropped: int
+    tx_dropped: int
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,7 @@ class Link:
     up: bool
     """Administratively up and with a carrier."""
     gone: bool = False
+    statistics: Statistics | None = None
 
 
 class LinkWatch:
@@ -39,9 +57,7 @@ class LinkWatch:
 
     def ask(self) -> None:
         """Ask for the present state of all links; the answers come like changes do."""
-        size = _NLMSGHDR.size + _IFINFOMSG.size
-        header = _NLMSGHDR.pack(size, _RTM_GETLINK, _NLM_F_REQUEST_DUMP, 1, 0)
-        self.socket.send(header + _IFINFOMSG.pack(0, 0, 0, 0, 0))
+        self.socket.send(_ask_for_all())
 
     def read(self) -> list[Link]:
         """Changes since the last call. Where the kernel had to drop some, all links are asked for."""
@@ -61,6 +77,32 @@ class LinkWatch:
         self.socket.close()
 
 
+class LinkTable:
+    """A socket that gives all links at once; open it in the namespace to look at."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+
+    def read(self) -> list[Link]:
+        """All links with their statistics. The kernel answers at once, in as many datagrams as it takes."""
+        self._socket.send(_ask_for_all())
+        links: list[Link] = []
+        while True:
+            data = self._socket.recv(_BUFFER)
+            links.extend(parse(data))
+            if _NLMSGHDR.unpack_from(data)[1] in (_NLMSG_DONE, _NLMSG_ERROR):
+                return links
+
+    def close(self) -> None:
+        """Stop."""
+        self._socket.close()
+
+
+def _ask_for_all() -> bytes:
+    header = _NLMSGHDR.pack(_NLMSGHDR.size + _IFINFOMSG.size, _RTM_GETLINK, _NLM_F_REQUEST_DUMP, 1, 0)
+    return header + _IFINFOMSG.pack(0, 0, 0, 0, 0)
+
+
 def parse(data: bytes) -> Iterator[Link]:
     """The links in a datagram of netlink messages."""
     offset = 0
@@ -71,23 +113,24 @@ def parse(data: bytes) -> Iterator[Link]:
         if kind in (_RTM_NEWLINK, _RTM_DELLINK):
             body = offset + _NLMSGHDR.size
             family, _, index, flags, _ = _IFINFOMSG.unpack_from(data, body)
-            name = _name(data[body + _IFINFOMSG.size : offset + length])
-            if name and family == 0:  # not a message of a bridge about its port
+            attributes = dict(_attributes(data[body + _IFINFOMSG.size : offset + length]))
+            if _IFLA_IFNAME in attributes and family == 0:  # not a message of a bridge about its port
+                name = attributes[_IFLA_IFNAME].split(b"\0")[0].decode()
+                counted = attributes.get(_IFLA_STATS64)
+                statistics = None if counted is None else Statistics(*_STATISTICS.unpack_from(counted))
                 up = bool(flags & _IFF_UP and flags & _IFF_RUNNING)
-                yield Link(name, index, up, gone=kind == _RTM_DELLINK)
+                yield Link(name, index, up, gone=kind == _RTM_DELLINK, statistics=statistics)
         offset += length + 3 & ~3
 
 
-def _name(attributes: bytes) -> str:
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     offset = 0
-    while offset + _RTATTR.size <= len(attributes):
-        length, kind = _RTATTR.unpack_from(attributes, offset)
+    while offset + _RTATTR.size <= len(data):
+        length, kind = _RTATTR.unpack_from(data, offset)
         if length < _RTATTR.size:
-            return ""
-        if kind == _IFLA_IFNAME:
-            return attributes[offset + _RTATTR.size : offset + length].split(b"\0")[0].decode()
+            return
+        yield kind, data[offset + _RTATTR.size : offset + length]
         offset += length + 3 & ~3
-    return ""
 
 
-__all__ = ["Link", "LinkWatch", "parse"]
+__all__ = ["Link", "LinkTable", "LinkWatch", "Statistics", "parse"]

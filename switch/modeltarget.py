@@ -19,6 +19,8 @@ _TICK_S = 0.1
 class ModelTarget:
     """Runs one ModelDataPlane at a time."""
 
+    name = "model"
+    generic_because = None
     atomic_batches = True
     """Packets and requests share the event loop."""
 
@@ -55,6 +57,15 @@ class ModelTarget:
 
     def port_changed(self, _port: int) -> None:
         """Sockets come and go by themselves."""
+
+    def mode(self, _port: int) -> str:
+        """How packets reach the program: by packet sockets."""
+        return "model"
+
+    def drops(self) -> dict[str, int]:
+        """Packets that did not leave, by reason."""
+        drops = {} if self._active is None else dict(self._active.drops)
+        return drops | ({"no program": self.early_drops} if self.early_drops else {})
 
     def start(self) -> None:
         """Begin to tick, in the running event loop."""

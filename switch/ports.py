@@ -16,7 +16,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from p4cats.errors import EnvironmentLacksError, UserError
@@ -29,12 +29,14 @@ from p4cats.switch.frames import (
     SegmentedError,
     complete,
 )
-from p4cats.switch.links import Link, LinkWatch
+from p4cats.switch.links import Link, LinkTable, LinkWatch, Statistics
 
 logger = logging.getLogger("p4cats.switch.ports")
 
 _ETH_P_ALL = 0x0003
 _PACKET_ADD_MEMBERSHIP, _PACKET_MR_PROMISC = 1, 1
+_PACKET_STATISTICS = 6
+_TPACKET_STATS = struct.Struct("=II")
 _PACKET_VNET_HDR = 15
 _PACKET_IGNORE_OUTGOING = 23  # Linux 4.20
 _PACKET_OUTGOING = 4
@@ -86,24 +88,14 @@ def parse_ports(texts: Sequence[str], cpu_port: int) -> list[PortSpec]:
     return specs
 
 
-@dataclass
-class PortCounters:
-    """Frames and bytes through a port; `drops` by reason."""
-
-    rx_packets: int = 0
-    rx_bytes: int = 0
-    tx_packets: int = 0
-    tx_bytes: int = 0
-    drops: Counter[str] = field(default_factory=Counter)
-
-
 class Port:
     """One port; its socket is None while the interface is away."""
 
     def __init__(self, spec: PortSpec) -> None:
         self.number = spec.number
         self.interface = spec.interface
-        self.counters = PortCounters()
+        self.drops: Counter[str] = Counter()
+        """Frames lost here, by reason; the kernel counts those that pass."""
         self.up = False
         self.index = 0
         self.socket: socket.socket | None = None
@@ -152,7 +144,7 @@ class Port:
 
     def drain(self, receive: Receive) -> None:
         """Take a batch of frames."""
-        raw, counters, view = self.socket, self.counters, self._view
+        raw, view = self.socket, self._view
         if raw is None:
             return
         for _ in range(_BATCH):
@@ -167,19 +159,17 @@ class Port:
             if address[2] == _PACKET_OUTGOING:
                 continue
             if flags & socket.MSG_TRUNC:
-                counters.drops["oversize"] += 1
+                self.drops["oversize"] += 1
                 continue
             try:
                 frame = complete(view[:size], ancillary)
             except SegmentedError:
                 self._segmented()
                 continue
-            counters.rx_packets += 1
-            counters.rx_bytes += len(frame)
             receive(self.number, frame)
 
     def _segmented(self) -> None:
-        self.counters.drops["segmentation offload"] += 1
+        self.drops["segmentation offload"] += 1
         if not self._told_segmented:
             self._told_segmented = True
             logger.warning(
@@ -191,20 +181,26 @@ class Port:
 
     def send(self, frame: bytes) -> None:
         """Send a frame, or count why not."""
-        raw, counters = self.socket, self.counters
+        raw = self.socket
         if raw is None:
-            counters.drops["interface away"] += 1
+            self.drops["interface away"] += 1
             return
         try:
             raw.send(NO_VNET_HEADER + frame)
         except OSError as error:
-            counters.drops[_REASONS.get(error.errno or 0, error.strerror or "error")] += 1
-            return
-        counters.tx_packets += 1
-        counters.tx_bytes += len(frame)
+            self.drops[_REASONS.get(error.errno or 0, error.strerror or "error")] += 1
+
+    def count_overflow(self) -> None:
+        """Count the frames that the kernel dropped as nobody took them in time (packet(7))."""
+        if self.socket is not None:
+            counted = self.socket.getsockopt(SOL_PACKET, _PACKET_STATISTICS, _TPACKET_STATS.size)
+            dropped = _TPACKET_STATS.unpack(counted)[1]  # read and set to 0
+            if dropped:
+                self.drops["receive queue full"] += dropped
 
     def close(self) -> None:
         """Close the socket."""
+        self.count_overflow()
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -232,13 +228,14 @@ class Ports:
         self._receive: Receive | None = None
         self._changed: Callable[[int], None] | None = None
         self._watch: LinkWatch | None = None
+        self._table: LinkTable | None = None
 
     def open(self) -> None:
         """Open every port; UserError or EnvironmentLacksError says which one and why."""
         if self.ports:
-            self._watch = call_in(self._netns, self._open)
+            self._watch, self._table = call_in(self._netns, self._open)
 
-    def _open(self) -> LinkWatch:
+    def _open(self) -> tuple[LinkWatch, LinkTable]:
         where = f" in network namespace {self._netns}" if self._netns else ""
         for port in self.ports.values():
             name = f"port {port.number}@{port.interface}"
@@ -254,7 +251,7 @@ class Ports:
                 raise UserError(f"{name}: {error.strerror}") from error
         watch = LinkWatch()
         watch.ask()
-        return watch
+        return watch, LinkTable()
 
     def start(self, receive: Receive, changed: Callable[[int], None]) -> None:
         """Deliver frames and changes of state from now on, in the running event loop."""
@@ -284,6 +281,16 @@ class Ports:
         found = self.ports.get(port)
         return found is not None and found.up
 
+    def statistics(self) -> dict[int, Statistics]:
+        """What the kernel counted at the interfaces that are there, by port."""
+        links = self._table.read() if self._table is not None else ()
+        found = {link.index: link.statistics for link in links if link.statistics is not None}
+        return {
+            number: found[port.index]
+            for number, port in self.ports.items()
+            if port.socket is not None and port.index in found
+        }
+
     def close(self) -> None:
         """Close every port."""
         loop = None
@@ -295,9 +302,10 @@ class Ports:
                 loop.remove_reader(raw)
             if self._watch is not None:
                 loop.remove_reader(self._watch.socket)
-        if self._watch is not None:
+        if self._watch is not None and self._table is not None:
             self._watch.close()
-            self._watch = None
+            self._table.close()
+            self._watch = self._table = None
         for port in self.ports.values():
             port.close()
         with contextlib.suppress(UserError, OSError):  # the namespace may be gone
@@ -351,4 +359,4 @@ class Ports:
                 self._changed(port.number)
 
 
-__all__ = ["MAX_PORT", "Port", "PortCounters", "PortSpec", "Ports", "parse_ports"]
+__all__ = ["MAX_PORT", "Port", "PortSpec", "Ports", "parse_ports"]

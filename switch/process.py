@@ -18,6 +18,7 @@ from p4cats.switch.pipeline import Program
 from p4cats.switch.ports import Ports, parse_ports
 from p4cats.switch.server import Tls, check_address, start_server
 from p4cats.switch.service import P4RuntimeService
+from p4cats.switch.status import handler, status
 
 if TYPE_CHECKING:
     from p4cats.switch.modeltarget import ModelTarget
@@ -137,7 +138,9 @@ async def _serve(
             service.start_with(program)
         except P4RuntimeError as error:  # the target cannot run it
             raise UserError(error.message) from error
-    server, port = await start_server(service, options.p4runtime, tls)
+    server, port = await start_server(
+        service, options.p4runtime, tls, also=[handler(lambda: status(target, ports))]
+    )
     stack.push_async_callback(server.stop, _GRACE_S)
 
     def changed(number: int) -> None:

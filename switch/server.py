@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -102,12 +104,19 @@ def _read(path: Path) -> bytes:
 
 
 async def start_server(
-    service: P4RuntimeService, address: str, tls: Tls | None = None
+    service: P4RuntimeService,
+    address: str,
+    tls: Tls | None = None,
+    *,
+    also: Sequence[grpc.GenericRpcHandler[Any, Any]] = (),
 ) -> tuple[grpc.aio.Server, int]:
-    """Serve on an address (port 0: any free one); the server and its port. UserError where that fails."""
+    """Serve on an address (port 0: any free one); the server and its port. UserError where that fails.
+
+    `also` are methods beside those of P4Runtime.
+    """
     check_address(address, tls)
     server = grpc.aio.server(options=_OPTIONS)
-    server.add_generic_rpc_handlers((service.handler(),))
+    server.add_generic_rpc_handlers((service.handler(), *also))
     try:
         if tls is None:
             port = server.add_insecure_port(address)

@@ -24,6 +24,8 @@ _TICK_S = 0.1
 class XdpTarget:
     """Runs one XdpDataPlane at a time on the interfaces of a switch."""
 
+    name = "xdp"
+
     def __init__(self, ports: Ports, cpu_port: int, netns: str | None = None) -> None:
         self._ports = ports
         self._cpu_port = cpu_port
@@ -79,6 +81,20 @@ class XdpTarget:
                 self.attachments.add(number, port.index)
         except EbpfError as error:
             logger.warning("port %d (%s): %s", number, port.interface, error)
+
+    @property
+    def generic_because(self) -> str | None:
+        """Why XDP is generic, None where it is not."""
+        return self.attachments.generic_because
+
+    def mode(self, port: int) -> str:
+        """How a port's packets reach the program: native, generic, or none."""
+        return self.attachments.modes.get(port, "none")
+
+    def drops(self) -> dict[str, int]:
+        """Packets that did not leave, by reason."""
+        drops = {} if self._active is None else self._active.drops()
+        return drops | ({"no program": self.early_drops} if self.early_drops else {})
 
     # -- events -------------------------------------------------------------------------------
 

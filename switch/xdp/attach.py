@@ -39,7 +39,13 @@ class Attachments:
         self._peers: dict[int, XdpLink] = {}
         self._passing: dict[int, Object] = {}
         self._active: XdpDataPlane | None = None
-        self.mode = "native"
+        self.generic_because: str | None = None
+        """Why all ports are generic; None: they are native."""
+
+    @property
+    def mode(self) -> str:
+        """native or generic, of ports that come."""
+        return "native" if self.generic_because is None else "generic"
 
     @property
     def modes(self) -> dict[int, str]:
@@ -98,15 +104,16 @@ class Attachments:
     # -- one interface ------------------------------------------------------------------------
 
     def _attach(self, port: int, ifindex: int, program: Program) -> None:
-        if self.mode == "native" and not self._peer_ready(port, ifindex):
-            self._become_generic(program)
+        if self.mode == "native":
+            lacking = self._prepare_peer(port, ifindex)
+            if lacking is not None:
+                self._become_generic(program, f"port {port}: {lacking}")
         try:
             link = self._link(ifindex, program)
         except LibbpfError as error:
             if self.mode == "generic" or error.errno in (errno.EBUSY, errno.EEXIST, errno.ENODEV):
                 raise
-            logger.info("interface %d has no native XDP (%s)", ifindex, error)
-            self._become_generic(program)
+            self._become_generic(program, f"port {port}: no native XDP ({error})")
             link = self._link(ifindex, program)
         self._links[port] = (ifindex, link)
 
@@ -124,22 +131,22 @@ class Attachments:
 
         return call_in(self._netns, attach)
 
-    def _become_generic(self, program: Program) -> None:
+    def _become_generic(self, program: Program, why: str) -> None:
         """A frame may go from any port to any other: one that cannot do native makes all generic."""
-        self.mode = "generic"
+        self.generic_because = why.splitlines()[0]
+        logger.info("generic XDP: %s", self.generic_because)
         for port, (ifindex, link) in list(self._links.items()):
             link.close()
             self._links[port] = (ifindex, self._link(ifindex, program))
 
-    def _peer_ready(self, port: int, ifindex: int) -> bool:
-        """Make a veth's peer take redirected frames; False where that cannot be."""
+    def _prepare_peer(self, port: int, ifindex: int) -> str | None:
+        """Make a veth's peer take redirected frames; why that cannot be, None where it can."""
         try:
             peer = call_in(self._netns, lambda: veth_peer(ifindex))
         except (LookupError, OSError) as error:
-            logger.info("port %d: %s: generic XDP", port, error)
-            return False
+            return str(error)
         if peer is None:
-            return True
+            return None
         # One object for each peer: so the program's id tells a neighbour which link to take off.
         passing = Object.open(compile_bpf(Path(__file__).parent / "pass.bpf.c"))
         try:
@@ -151,11 +158,10 @@ class Attachments:
         except (EbpfError, OSError) as error:
             passing.close()
             if isinstance(error, LibbpfError) and error.errno in (errno.EBUSY, errno.EEXIST):
-                return True  # it has a program of its own, of another switch for instance
-            logger.info("port %d: the peer takes no program (%s): generic XDP", port, error)
-            return False
+                return None  # it has a program of its own, of another switch for instance
+            return f"the peer takes no program ({error})"
         self._passing[port] = passing
-        return True
+        return None
 
     def _enter(self, plane: XdpDataPlane, port: int, ifindex: int) -> None:
         inports = plane.loaded.memory.view("inports", 2 * _INPORTS)

@@ -76,7 +76,7 @@ def generated(program: Any, setup: Any, packet: bytes) -> float:
         # A redirect to a port that nobody attached is dropped, after everything else was done.
         verdict, taken = Restoring(packet).measure(plane.loaded.object.programs["p4_main"])
         assert verdict == 1, f"verdict {verdict}, {plane.drops()}"
-        assert not plane.drops(), plane.drops()
+        assert set(plane.drops()) <= {"no egress port"}, plane.drops()
         return taken
     finally:
         plane.close()

@@ -122,11 +122,12 @@ def test_two_switches_share_a_veth_pair(network: Network) -> None:
 
 
 def test_generic_mode_needs_nothing_of_the_peer(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Attachments, "_peer_ready", lambda *_: False)
+    monkeypatch.setattr(Attachments, "_prepare_peer", lambda *_: "no peer")
     plane, attached = XdpDataPlane(compile_file(HERE / "routed.p4")), Attachments(network.switch)
     try:
         attached.activate(plane, interfaces(network))
         assert attached.modes == {1: "generic", 2: "generic"}
+        assert attached.generic_because == "port 1: no peer"
         assert network.xdp(network.switch, "p1") == "generic"
         assert network.echo(1, 2, 20) == 20
         assert network.echo(2, 1, 5, size=1400) == 5

@@ -273,7 +273,10 @@ _SEND = r"""	if (base) {
 		send_event(ctx, s, EVENT_PACKET, 0, 0, sizeof(struct p4_event));
 		return XDP_DROP;
 	}
-	return bpf_redirect_map(&ports, port, XDP_DROP);
+	if (bpf_redirect_map(&ports, port, XDP_DROP) == XDP_REDIRECT)
+		return XDP_REDIRECT;
+	drops[cpu].no_port++;
+	return XDP_DROP;
 failed:
 broken:
 	drops[cpu].failed++;
