@@ -10,6 +10,23 @@ HEADERS := $(shell if test -e /lib/modules/$$(uname -r)/build/include; then :; \
              else echo linux-headers-$$(dpkg --print-architecture 2>/dev/null); fi)
 APT     := python3-venv python3-bpfcc mininet clang libbpf-dev iproute2 ethtool $(HEADERS)
 READY   := $(VENV)/.ready
+# Only the tests need it: the reader of captures that the dissector is written for.
+TESTAPT := tshark
+TESTREADY := $(VENV)/.testready
+
+# Installs the Debian packages that are missing.
+define install
+	@missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if test -n "$$missing"; then \
+	  if test "$$(id -u)" = 0; then \
+	    echo "installing Debian packages:$$missing"; \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	      $$missing) >/tmp/p4cats-apt.log 2>&1 || { tail -n 5 /tmp/p4cats-apt.log; exit 1; }; \
+	  else \
+	    echo "these Debian packages are missing, install them as root:$$missing"; \
+	  fi; \
+	fi
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help deps demo test nightly lint format bench fuzz golden clean
@@ -23,7 +40,7 @@ demo: $(READY) ## the main job: an edge-cloud network, nearest against compute-a
 	@mkdir -p build
 	@$(BIN)/p4cats demo --json build/demo.json
 
-test: $(READY) ## all tests; those that need network namespaces and eBPF run as root only
+test: $(READY) $(TESTREADY) ## all tests; those that need network namespaces and eBPF run as root only
 	@$(BIN)/pytest -n $(JOBS) -m "not alone"
 	@$(BIN)/pytest -m alone
 
@@ -54,17 +71,12 @@ clean: ## remove build/ and .venv/, and what a killed run left behind
 
 # Installing twice takes no time: the stamp is newer than what it depends on.
 $(READY): pyproject.toml Makefile
-	@missing=; for p in $(APT); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
-	if test -n "$$missing"; then \
-	  if test "$$(id -u)" = 0; then \
-	    echo "installing Debian packages:$$missing"; \
-	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	      $$missing) >/tmp/p4cats-apt.log 2>&1 || { tail -n 5 /tmp/p4cats-apt.log; exit 1; }; \
-	  else \
-	    echo "these Debian packages are missing, install them as root:$$missing"; \
-	  fi; \
-	fi
+	$(call install,$(APT))
 	@test -x $(BIN)/python || $(PYTHON) -m venv --system-site-packages $(VENV)
 	@echo "installing Python packages into $(VENV)"
 	@$(BIN)/pip install -q -e '.[dev]'
+	@touch $@
+
+$(TESTREADY): $(READY)
+	$(call install,$(TESTAPT))
 	@touch $@

@@ -443,6 +443,23 @@ def trace(
 
 
 @app.command()
+def dissector(
+    install: Annotated[
+        Path | None,
+        typer.Option("--install", metavar="DIR", help="Copy it to a directory of Wireshark plugins."),
+    ] = None,
+) -> None:
+    """Print where the Wireshark and tshark dissector of our packets is.
+
+    Example: tshark -X lua_script:$(p4cats dissector) -i any -Y cats
+    Example: p4cats dissector --install ~/.local/lib/wireshark/plugins
+    """
+    from p4cats.packets import dissector as packets
+
+    typer.echo(str(packets.SCRIPT if install is None else packets.install(install)))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What this machine has and lacks, what works without it, and the command that adds it.
 
