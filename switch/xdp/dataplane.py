@@ -21,7 +21,7 @@ from p4cats.switch.model.program import _match
 from p4cats.switch.xdp.inject import Injector
 from p4cats.switch.xdp.loader import Loaded, load
 from p4cats.switch.xdp.state import XdpCounter, XdpProfile, XdpRegister, XdpValueSet, write_meter
-from p4cats.switch.xdp.tables import Row, XdpTable
+from p4cats.switch.xdp.tables import XdpTable
 
 _SWEEP_NS = 1_000_000_000
 _VIRTUAL_NS = 1 << 40
@@ -115,15 +115,7 @@ class XdpDataPlane:
 
     def drops(self) -> dict[str, int]:
         """Packets that did not leave, by reason."""
-        names = (
-            "ingress",
-            "egress",
-            "failed",
-            "no headroom",
-            "loop limit",
-            "assertion failed",
-            "no egress port",
-        )
+        names = ("ingress", "egress", "failed", "no headroom", "loop limit", "assertion failed")
         found = {n: sum(self._drops[8 * c + i] for c in range(self.loaded.cpus)) for i, n in enumerate(names)}
         found.update(self.injector.drops)
         found["lost events"] = self.injector.buffer.lost
@@ -141,10 +133,10 @@ class XdpDataPlane:
         assert table.last_hit is not None
         idle = []
         for row in table.rows.values():
-            if not row.idle_timeout or now - table.last_hit[row.slot] < row.idle_timeout:
-                row.reported = False
-            elif not row.reported:
-                row.reported = True
+            # A notification starts the timer anew (P4Runtime, idle timeout): it comes again and again.
+            since = max(table.last_hit[row.slot], row.reported_ns)
+            if row.idle_timeout and now - since >= row.idle_timeout:
+                row.reported_ns = now
                 idle.append((row.key, row.priority))
         if idle and self.events is not None:
             self.events.idle(table.layout.name, idle)
@@ -159,17 +151,13 @@ class XdpDataPlane:
             return table.grouped(self._profile_of[name].handle("group", target.group_id))
         return table.filled(target.action, target.data)
 
-    def _hit(self, table: XdpTable, row: Row, entry: TableEntry) -> None:
-        row.idle_timeout = entry.idle_timeout_ns
-        row.reported = False
-
     def insert_entry(self, table: str, entry: TableEntry) -> None:
         """Add an entry that is not there."""
         state = self.tables[table]
         slot = self._slot(table, entry)
         if state.last_hit is not None:
             state.last_hit[slot] = self._now()
-        self._hit(state, state.insert(entry.key, entry.priority, slot), entry)
+        state.insert(entry.key, entry.priority, slot).idle_timeout = entry.idle_timeout_ns
 
     def modify_entry(self, table: str, entry: TableEntry) -> None:
         """Replace the target of the entry with this key and priority; its counter and meter stay."""
@@ -179,7 +167,7 @@ class XdpDataPlane:
         if state.last_hit is not None:
             state.last_hit[slot] = self._now()
         state.exchange(row, slot)
-        self._hit(state, row, entry)
+        row.idle_timeout = entry.idle_timeout_ns
 
     def delete_entry(self, table: str, key: Key, priority: int) -> None:
         """Remove an entry."""

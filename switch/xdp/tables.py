@@ -37,7 +37,8 @@ class Row:
     slot: int
     order: int
     idle_timeout: int = 0
-    reported: bool = False
+    reported_ns: int = 0
+    """When it was last told that the entry is idle."""
     packets: int = 0
     bytes: int = 0
     """To be added to what the cells say: they stand at anything when a slot is taken."""

@@ -118,7 +118,7 @@ SECTIONS: dict[str, list[Row]] = {
         Row(
             "idle timeouts",
             f"{DATAPLANE_TESTS}::test_idle_entries_are_reported_each_time_their_timer_runs_out",
-            xdp="yes; reported once until the next hit",
+            xdp="yes",
         ),
         Row(
             "a table applied twice in one pass",

@@ -10,7 +10,7 @@ import pytest
 from xdp_differential import Pair
 from xdp_network import HERE
 
-from p4cats.compiler.driver import compile_file
+from p4cats.compiler.driver import compile_file, compile_text
 from p4cats.switch.dataplane import (
     ActionCall,
     Exact,
@@ -150,6 +150,51 @@ class Script:
                 part ^= 1 << self.rng.randrange(width)
             value = value << width | part
         return value.to_bytes(30, "big") + b"payload"
+
+
+_TIMED = """
+#include <core.p4>
+#include <v1model.p4>
+header h_t { bit<8> a; }
+struct headers_t { h_t h; }
+struct meta_t {}
+parser P(packet_in packet, out headers_t hdr, inout meta_t meta, inout standard_metadata_t sm) {
+    state start { packet.extract(hdr.h); transition accept; }
+}
+control I(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t sm) {
+    table timed { key = { hdr.h.a: exact; } actions = { NoAction; } support_timeout = true; }
+    apply { timed.apply(); sm.egress_spec = 1; }
+}
+control E(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t sm) { apply {} }
+control C(inout headers_t hdr, inout meta_t meta) { apply {} }
+control D(packet_out packet, in headers_t hdr) { apply { packet.emit(hdr); } }
+V1Switch(P(), C(), I(), E(), C(), D()) main;
+"""
+
+
+def test_idle_entries_are_reported_each_time_their_timer_runs_out_as_on_the_model() -> None:
+    pair = Pair(compile_text(_TIMED, "timed.p4"))
+    entries = [
+        TableEntry((Exact(a),), 0, ActionCall("NoAction"), idle_timeout_ns=seconds * 1_000_000_000)
+        for a, seconds in ((1, 3), (2, 5), (3, 0))
+    ]
+    told = 0
+    try:
+        for entry in entries:
+            pair.both(lambda p, entry=entry: p.insert_entry("I.timed", entry))
+        for second in range(20):
+            if second in (4, 11):
+                pair.send(0, b"\1")
+            if second == 15:
+                pair.both(lambda p: p.modify_entry("I.timed", entries[1]))
+            pair.clock.now += 1_000_000_000
+            pair.both(lambda p: p.tick())
+            expected = pair.model_out.take()
+            assert pair.xdp_out.take() == expected, f"second {second}"
+            told += len(expected)
+    finally:
+        pair.close()
+    assert told > 4, "each timer ran out more than once"
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("P4CATS_FUZZ_TABLES", "6"))))
