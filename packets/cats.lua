@@ -59,6 +59,13 @@ local function add_or_unknown(tree, field, range)
   end
 end
 
+-- Lets a dissector read what follows; what it finds malformed is marked, and is no error of this script.
+local function follow(dissector, range, pinfo, tree, item, mark)
+  if not pcall(function() dissector:call(range:tvb(), pinfo, tree) end) then
+    item:add_proto_expert_info(mark)
+  end
+end
+
 local function metric(data, tree)
   local item = tree:add(cats, data)
   if data(0, OPTION_LENGTH):bytes() == ByteArray.new(string.rep("00", OPTION_LENGTH)) then
@@ -254,12 +261,8 @@ function int.dissector(buffer, pinfo, tree)
   item:append_text(string.format(", %d hops", number))
 
   if size < buffer:len() then
-    local next = DissectorTable.get("ip.proto"):get_dissector(buffer(3, 1):uint())
-    if next then
-      next:call(buffer(size):tvb(), pinfo, tree)
-    else
-      Dissector.get("data"):call(buffer(size):tvb(), pinfo, tree)
-    end
+    local next = DissectorTable.get("ip.proto"):get_dissector(buffer(3, 1):uint()) or Dissector.get("data")
+    follow(next, buffer(size), pinfo, tree, item, cut)
   end
   return buffer:len()
 end
@@ -331,7 +334,7 @@ local function individual(buffer, at, pinfo, tree, root)
   local names = { [3] = "eth_withoutfcs", [4] = "ip", [5] = "ipv6" }
   local name = names[buffer(at, 1):bitfield(4, 4)]
   if name and inner < stop then
-    Dissector.get(name):call(buffer(inner, stop - inner):tvb(), pinfo, root)
+    follow(Dissector.get(name), buffer(inner, stop - inner), pinfo, root, item, short)
   end
   return stop < buffer:len() and words ~= 255 and stop or nil
 end

@@ -39,7 +39,7 @@ UNKNOWN = 0xFFFFFFFF
 
 
 class MetricOption(Packet):
-    """The CATS metric option (3.1), an option of the IPv6 Hop-by-Hop header, 38 octets with type and length."""
+    """The CATS metric option (3.1) of the IPv6 Hop-by-Hop header, 38 octets with type and length."""
 
     name = "CATS metric"
     fields_desc = [  # noqa: RUF012  scapy's way
