@@ -115,7 +115,15 @@ class XdpDataPlane:
 
     def drops(self) -> dict[str, int]:
         """Packets that did not leave, by reason."""
-        names = ("ingress", "egress", "failed", "no headroom", "loop limit", "assertion failed")
+        names = (
+            "ingress",
+            "egress",
+            "failed",
+            "no headroom",
+            "loop limit",
+            "assertion failed",
+            "no egress port",
+        )
         found = {n: sum(self._drops[8 * c + i] for c in range(self.loaded.cpus)) for i, n in enumerate(names)}
         found.update(self.injector.drops)
         found["lost events"] = self.injector.buffer.lost
