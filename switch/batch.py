@@ -22,6 +22,7 @@ from finsy.proto import p4r
 from p4cats.switch.errors import Code, P4RuntimeError, invalid, unimplemented
 from p4cats.switch.roles import RoleConfig, written_ids
 from p4cats.switch.store import Store
+from p4cats.switch.wire import parse_update
 
 logger = logging.getLogger("p4cats.switch")
 
@@ -43,33 +44,33 @@ def check_atomicity(atomicity: int, target_is_atomic: bool) -> None:
 
 
 async def write_batch(
-    updates: Sequence[p4r.Update], store: Store, role: RoleConfig, name: str, atomicity: int
+    updates: Sequence[bytes], store: Store, role: RoleConfig, name: str, atomicity: int
 ) -> list[P4RuntimeError | None]:
-    """Carry out the updates of a batch; one place per update, or nothing where all went well."""
+    """Carry out the serialised updates of a batch; one place per update, or nothing where all went well."""
     restricted = role.config is not None
+    reversible = atomicity != _REQUEST.CONTINUE_ON_ERROR
     undo: list[p4r.Update] = []
 
-    def reversible(update: p4r.Update) -> None:
-        back = inverse(store, update)
+    def write_checked(data: bytes) -> None:
+        update = parse_update(data)
+        if restricted:
+            role.check_write(name, written_ids(update.entity))
+        back = inverse(store, update) if reversible else []
         store.write(update)
         undo.extend(back)
 
-    write: Callable[[p4r.Update], None] = (
-        store.write if atomicity == _REQUEST.CONTINUE_ON_ERROR else reversible
-    )
+    write: Callable[[bytes], None] = write_checked if restricted or reversible else store.write_serialised
     errors: dict[int, P4RuntimeError] = {}
     until = time.perf_counter() + SLICE_S
     for index, update in enumerate(updates):
         try:
-            if restricted:
-                role.check_write(name, written_ids(update.entity))
             write(update)
         except P4RuntimeError as refused:
             errors[index] = refused
         except Exception as broken:
             logger.exception("internal error in a write")
             errors[index] = P4RuntimeError(Code.INTERNAL, f"internal error: {broken!r}")
-        if errors and atomicity != _REQUEST.CONTINUE_ON_ERROR:
+        if errors and reversible:
             _roll_back(store, undo)
             return _aborted(len(updates), index, errors[index])
         if (

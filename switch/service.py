@@ -26,6 +26,7 @@ from p4cats.switch.roles import RoleConfig, written_ids
 from p4cats.switch.store import Store
 from p4cats.switch.streams import Streams
 from p4cats.switch.target import Target
+from p4cats.switch.wire import WriteRequest
 
 logger = logging.getLogger("p4cats.switch")
 
@@ -139,8 +140,8 @@ class P4RuntimeService:
 
     # -- entities ------------------------------------------------------------------------------
 
-    async def write(self, request: p4r.WriteRequest) -> p4r.WriteResponse:
-        """Write (section 12)."""
+    async def write(self, request: Any) -> p4r.WriteResponse:
+        """Write (section 12); the request is a `wire.WriteRequest`."""
         self.arbitration.check_device(request.device_id)
         async with self._turn:
             election_id = request.election_id if request.HasField("election_id") else None
@@ -223,7 +224,7 @@ class P4RuntimeService:
             ),
             "Write": unary(
                 _unary(self.write),
-                request_deserializer=p4r.WriteRequest.FromString,
+                request_deserializer=WriteRequest.FromString,
                 response_serializer=p4r.WriteResponse.SerializeToString,
             ),
             "Capabilities": unary(

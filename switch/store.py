@@ -18,13 +18,14 @@ from p4cats.switch.direct import DirectResources
 from p4cats.switch.errors import P4RuntimeError, invalid, not_found, unimplemented
 from p4cats.switch.p4data import Codecs
 from p4cats.switch.packetio import ControllerHeader
+from p4cats.switch.plain import TABLE, table_tag
 from p4cats.switch.portstate import PortState
 from p4cats.switch.profiles import ProfileStore
 from p4cats.switch.replication import ReplicationStore
 from p4cats.switch.schema import Schema
 from p4cats.switch.tables import TableStore
 from p4cats.switch.valuesets import ValueSetStore
-from p4cats.switch.wire import frame
+from p4cats.switch.wire import frame, parse_update
 
 T = TypeVar("T")
 
@@ -65,6 +66,7 @@ class Store:
             )
             for t in schema.tables.values()
         }
+        self._tables_by_tag = {table_tag(t.schema): t for t in self.tables.values()}
         self._tables_by_name = {t.name: t for t in self.tables.values()}
         self.counters = {c.preamble.id: CounterStore(c, dataplane) for c in info.counters}
         self.meters = {m.preamble.id: MeterStore(m, dataplane) for m in info.meters}
@@ -88,6 +90,12 @@ class Store:
         self._packet_out = ControllerHeader(schema, "packet_out")
 
     # -- controllers ---------------------------------------------------------------------------
+
+    def write_serialised(self, update: bytes) -> None:
+        """`write` of an update that need not be parsed where it is in plain form."""
+        table = self._tables_by_tag.get(update[TABLE])
+        if table is None or not table.insert_plain(update):
+            self.write(parse_update(update))
 
     def write(self, update: p4r.Update) -> None:
         """Carry out one update or raise P4RuntimeError; a refused update changes nothing."""

@@ -6,17 +6,27 @@ table are made once; what they return is complete and checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 
 from finsy.proto import p4r
 
 from p4cats.switch import bytestrings
 from p4cats.switch import dataplane as dp
 from p4cats.switch.errors import invalid
-from p4cats.switch.schema import ActionSchema, FieldSchema, TableSchema
+from p4cats.switch.schema import ActionSchema, FieldSchema, ParamSchema, TableSchema
 from p4cats.switch.values import BitString, Value
 
 Decoder = Callable[[p4r.FieldMatch], dp.Match]
+
+MATCH_PARTS = {
+    "exact": ("value",),
+    "lpm": ("value", "prefix_len"),
+    "ternary": ("value", "mask"),
+    "range": ("low", "high"),
+    "optional": ("value",),
+}
+"""Fields of each kind of `FieldMatch`, in the order of their numbers."""
 
 
 class _Codec:
@@ -26,7 +36,7 @@ class _Codec:
     """Cleared by `decode` when it met a value that was not in its shortest form."""
 
 
-def _bits(value: Value) -> int:
+def canonical_bits(value: Value) -> int:
     """Width of a value whose canonical strings can be taken as they are; 0: none can."""
     return min(value.width, value.sdn_width) if isinstance(value, BitString) else 0
 
@@ -40,7 +50,7 @@ def _fast(value: Value, what: str, codec: _Codec) -> Callable[[bytes], int]:
             codec.canonical = False
         return decode(data, what)
 
-    width = _bits(value)
+    width = canonical_bits(value)
     if not width:
         return careful
     from_bytes = int.from_bytes
@@ -61,17 +71,17 @@ class KeyCodec(_Codec):
         self.owner = owner
         self.fields = fields
         self._absent = [_absent(f) for f in fields]
-        self._decoders: dict[int, tuple[int, Decoder]] = {f.id: (f.index, self._decoder(f)) for f in fields}
+        self._makers = [self._maker(f) for f in fields]
+        self._decoders = {f.id: (f.index, self._decoder(f)) for f in fields}
+
+    def place(self, field: FieldSchema) -> tuple[dp.Match | None, Callable[..., dp.Match]]:
+        """The match of a field that is left out (None: it cannot be), and what makes one of its parts."""
+        return self._absent[field.index], self._makers[field.index]
 
     def decode(self, matches: Sequence[p4r.FieldMatch]) -> dp.Key:
         """The complete key; don't-cares are filled in."""
         absent = self._absent
         slots = absent.copy()
-        if len(matches) == 1 == len(slots):
-            match = matches[0]  # the iterators of protobuf's lists take twice as long
-            found = self._decoders.get(match.field_id)
-            if found is not None:
-                return (found[1](match),)
         for match in matches:
             try:
                 index, decoder = self._decoders[match.field_id]
@@ -95,56 +105,34 @@ class KeyCodec(_Codec):
         return found
 
     def _decoder(self, field: FieldSchema) -> Decoder:
-        make: dict[str, Callable[[FieldSchema], Decoder]] = {
-            "exact": self._exact,
-            "lpm": self._lpm,
-            "ternary": self._ternary,
-            "range": self._range,
-            "optional": self._optional,
-        }
-        return make[field.kind](field)
-
-    def _value(self, field: FieldSchema) -> Callable[[bytes], int]:
-        return _fast(field.value, f"{self.owner}, field {field.name}", self)
-
-    def _kind(self, field: FieldSchema, match: p4r.FieldMatch) -> str:
-        given = match.WhichOneof("field_match_type")
-        return f"{self.owner}, field {field.name}: needs {_a(field.kind)} match, not {given or 'nothing'}"
-
-    def _exact(self, field: FieldSchema) -> Decoder:
-        value, bits, from_bytes, exact = self._value(field), _bits(field.value), int.from_bytes, dp.Exact
+        kind, make = field.kind, self._makers[field.index]
+        names = [f"{kind}.{part}" for part in MATCH_PARTS[kind]]
+        get = attrgetter(*names)
+        single = len(names) == 1
 
         def decode(match: p4r.FieldMatch) -> dp.Match:
-            data = match.exact.value
-            number = from_bytes(data, "big")
-            if data and data[0] and not number >> bits:
-                return exact(number)
-            if not match.HasField("exact"):
-                raise invalid(self._kind(field, match))
-            return exact(value(data))
+            if not match.HasField(kind):  # type: ignore[arg-type]  # one of its names
+                given = match.WhichOneof("field_match_type") or "nothing"
+                raise invalid(f"{self.owner}, field {field.name}: needs {_a(kind)} match, not {given}")
+            return make(get(match)) if single else make(*get(match))
 
         return decode
 
-    def _lpm(self, field: FieldSchema) -> Decoder:
-        value, width, bits, from_bytes = self._value(field), field.width, _bits(field.value), int.from_bytes
-        beyond = [(1 << width - length) - 1 for length in range(width + 1)]
-        make = dp.Lpm
+    def _maker(self, field: FieldSchema) -> Callable[..., dp.Match]:
+        make: dict[str, Callable[[FieldSchema, Callable[[bytes], int]], Callable[..., dp.Match]]] = {
+            "exact": lambda _, value: lambda data: dp.Exact(value(data)),
+            "lpm": self._lpm,
+            "ternary": self._ternary,
+            "range": self._range,
+            "optional": lambda _, value: lambda data: dp.Optional(value(data)),
+        }
+        return make[field.kind](field, _fast(field.value, f"{self.owner}, field {field.name}", self))
 
-        def decode(match: p4r.FieldMatch) -> dp.Match:
-            lpm = match.lpm
-            length = lpm.prefix_len
-            data = lpm.value
-            prefix = from_bytes(data, "big")
-            if (
-                data
-                and data[0]
-                and not prefix >> bits
-                and 0 < length <= width
-                and not prefix & beyond[length]
-            ):
-                return make(prefix, length)
-            if not match.HasField("lpm"):
-                raise invalid(self._kind(field, match))
+    def _lpm(self, field: FieldSchema, value: Callable[[bytes], int]) -> Callable[[bytes, int], dp.Match]:
+        width = field.width
+        beyond = [(1 << width - length) - 1 for length in range(width + 1)]
+
+        def make(data: bytes, length: int) -> dp.Match:
             prefix = value(data)
             if not 0 < length <= width:
                 hint = (
@@ -155,18 +143,15 @@ class KeyCodec(_Codec):
                 raise invalid(
                     f"{self.owner}, field {field.name}: {prefix:#x} has bits set beyond prefix /{length}"
                 )
-            return make(prefix, length)
+            return dp.Lpm(prefix, length)
 
-        return decode
+        return make
 
-    def _ternary(self, field: FieldSchema) -> Decoder:
-        value = self._value(field)
-
-        def decode(match: p4r.FieldMatch) -> dp.Match:
-            if not match.HasField("ternary"):
-                raise invalid(self._kind(field, match))
-            ternary = match.ternary
-            bits, mask = value(ternary.value), value(ternary.mask)
+    def _ternary(
+        self, field: FieldSchema, value: Callable[[bytes], int]
+    ) -> Callable[[bytes, bytes], dp.Match]:
+        def make(data: bytes, mask_data: bytes) -> dp.Match:
+            bits, mask = value(data), value(mask_data)
             if not mask:
                 raise invalid(f"{self.owner}, field {field.name}: mask 0; leave a don't-care field out")
             if bits & ~mask:
@@ -175,32 +160,20 @@ class KeyCodec(_Codec):
                 )
             return dp.Ternary(bits, mask)
 
-        return decode
+        return make
 
-    def _range(self, field: FieldSchema) -> Decoder:
-        value, top = self._value(field), (1 << field.width) - 1
+    def _range(self, field: FieldSchema, value: Callable[[bytes], int]) -> Callable[[bytes, bytes], dp.Match]:
+        top = (1 << field.width) - 1
 
-        def decode(match: p4r.FieldMatch) -> dp.Match:
-            if not match.HasField("range"):
-                raise invalid(self._kind(field, match))
-            low, high = value(match.range.low), value(match.range.high)
+        def make(low_data: bytes, high_data: bytes) -> dp.Match:
+            low, high = value(low_data), value(high_data)
             if low > high:
                 raise invalid(f"{self.owner}, field {field.name}: range from {low} to {high} is empty")
             if low == 0 and high == top:
                 raise invalid(f"{self.owner}, field {field.name}: full range; leave a don't-care field out")
             return dp.Range(low, high)
 
-        return decode
-
-    def _optional(self, field: FieldSchema) -> Decoder:
-        value = self._value(field)
-
-        def decode(match: p4r.FieldMatch) -> dp.Match:
-            if not match.HasField("optional"):
-                raise invalid(self._kind(field, match))
-            return dp.Optional(value(match.optional.value))
-
-        return decode
+        return make
 
 
 def _a(kind: str) -> str:
@@ -263,35 +236,12 @@ class ActionCodec(_Codec):
             for a in actions.values()
         }
         self._by_name = {a.name: a for a in actions.values()}
-        self._plain = {
-            a.id: (a.name, [(p.id, _bits(p.value)) for p in in_order])
-            for a in actions.values()
-            for in_order in [sorted(a.params.values(), key=lambda p: p.index)]
-            if all(_bits(p.value) for p in in_order)
-        }
 
-    def plain(self, message: p4r.Action) -> tuple[int, dp.ActionCall] | None:
-        """Id and call where all parameters are there, in order and canonical; None: `decode` shall look."""
-        id_ = message.action_id
-        found = self._plain.get(id_)
-        if found is None:
-            return None
-        name, places = found
-        params = message.params
-        if len(params) != len(places):
-            return None
-        data = []
-        from_bytes = int.from_bytes
-        for number, (param_id, bits) in enumerate(places):
-            param = params[number]  # the iterators of protobuf's lists take twice as long
-            value = param.value
-            if param.param_id != param_id or not value or (not value[0] and len(value) > 1):
-                return None
-            decoded = from_bytes(value, "big")
-            if decoded >> bits:
-                return None
-            data.append(decoded)
-        return id_, dp.ActionCall(name, tuple(data))
+    def places(self, action_id: int) -> Iterator[tuple[ParamSchema, Callable[[bytes], int]]]:
+        """The parameters of an action as its data has them, each with what decodes it."""
+        action, _, decoders = self._by_id[action_id]
+        for param in sorted(action.params.values(), key=lambda p: p.index):
+            yield param, decoders[param.id][1]
 
     def decode(self, message: p4r.Action) -> dp.ActionCall:
         """The call; every parameter exactly once."""
@@ -332,4 +282,4 @@ def table_codecs(table: TableSchema) -> tuple[KeyCodec, ActionCodec]:
     return KeyCodec(owner, table.fields), ActionCodec(owner, table.actions)
 
 
-__all__ = ["ActionCodec", "KeyCodec", "table_codecs"]
+__all__ = ["MATCH_PARTS", "ActionCodec", "KeyCodec", "canonical_bits", "table_codecs"]

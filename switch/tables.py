@@ -13,11 +13,12 @@ from finsy.proto import p4i, p4r
 from p4cats.switch import dataplane as dp
 from p4cats.switch.errors import denied, exhausted, exists, invalid, not_found, unimplemented
 from p4cats.switch.meters import check_config
+from p4cats.switch.plain import ENTITY, PlainInserts
 from p4cats.switch.profiles import OneShot, ProfileStore
 from p4cats.switch.schema import TableSchema
 from p4cats.switch.table_codec import table_codecs
 from p4cats.switch.table_record import EntryKey, Record, entry_filter
-from p4cats.switch.wire import frame_table_entry, unframe_table_entry
+from p4cats.switch.wire import frame_measured, frame_table_entry, unframe_table_entry
 
 _INSERT, _MODIFY = p4r.Update.INSERT, p4r.Update.MODIFY
 """Looked up once: attributes of generated classes are slow."""
@@ -41,7 +42,7 @@ class TableStore:
         self._profile = profile
         self._keys, self._actions = table_codecs(schema)
         self.entries: dict[EntryKey, Record] = {}
-        self._takes_plain = bool(schema.fields) and not schema.is_const and profile is None
+        self._plain = PlainInserts(schema, self._keys, self._actions)
         self._default = self._initial_default()
         self.default_changed = False
         for entry, const in schema.initial_entries:
@@ -51,8 +52,6 @@ class TableStore:
 
     def write(self, kind: p4r.Update.Type.ValueType, entry: p4r.TableEntry) -> None:
         """INSERT, MODIFY or DELETE an entry."""
-        if kind == _INSERT and self._takes_plain and self._insert_plain(entry):
-            return
         if entry.is_const:
             raise invalid(f"{self._what}: is_const is set by the program only")
         if entry.HasField("time_since_last_hit"):
@@ -66,44 +65,18 @@ class TableStore:
         else:
             self._delete(entry)
 
-    def _insert_plain(self, entry: p4r.TableEntry) -> bool:
-        """INSERT of an entry in canonical form that has a match, an action and nothing special.
-
-        Nearly all entries are such, and half the time of a switch under a busy controller goes by here.
-        False, with nothing changed: `_insert` shall look closer, and find the words where it is wrong.
-        """
-        has = entry.HasField
-        if (
-            entry.is_default_action
-            or entry.is_const
-            or entry.idle_timeout_ns
-            or has("counter_data")
-            or has("meter_config")
-            or has("meter_counter_data")
-            or has("time_since_last_hit")
-        ):
+    def insert_plain(self, update: bytes) -> bool:
+        """Carry out a serialised INSERT in plain form; False, with nothing changed: `write` shall look."""
+        plain = self._plain.read(update)
+        if plain is None:
             return False
-        schema = self.schema
-        action = self._actions.plain(entry.action.action)
-        if action is None or action[0] in schema.default_only:
-            return False
-        keys = self._keys
-        keys.canonical = True
-        key = keys.decode(entry.match)
-        priority = entry.priority
-        name = key, priority
+        key, priority, call = plain
         entries = self.entries
-        if (
-            not keys.canonical
-            or (priority > 0) is not schema.needs_priority
-            or priority < 0
-            or name in entries
-            or len(entries) >= schema.size
-        ):
+        name = key, priority
+        if name in entries or len(entries) >= self.schema.size:
             return False
-        call = action[1]
         self._dataplane.insert_entry(self.name, dp.TableEntry(key, priority, call))
-        entries[name] = Record(key, priority, call, frame_table_entry(entry.SerializeToString()))
+        entries[name] = Record(key, priority, call, frame_measured(update[ENTITY:]))
         return True
 
     def _insert(self, entry: p4r.TableEntry) -> None:

@@ -227,7 +227,7 @@ class Kit:
     # -- requests ------------------------------------------------------------------------------
 
     def write(self, kind: p4r.Update.Type.ValueType, **entity: object) -> None:
-        self.store.write(p4r.Update(type=kind, entity=p4r.Entity(**entity)))
+        self.store.write_serialised(p4r.Update(type=kind, entity=p4r.Entity(**entity)).SerializeToString())
 
     def insert(self, entry: p4r.TableEntry) -> None:
         self.write(INSERT, table_entry=entry)

@@ -22,7 +22,8 @@ REFUSED = p4r.Update(type=INSERT)
 
 
 def write(kit: Kit, *updates: p4r.Update, mode: int = ROLLBACK) -> list[P4RuntimeError | None]:
-    return asyncio.run(write_batch(updates, kit.store, RoleConfig(p4r.Role()), "", mode))
+    serialised = [update.SerializeToString() for update in updates]
+    return asyncio.run(write_batch(serialised, kit.store, RoleConfig(p4r.Role()), "", mode))
 
 
 def readable(kit: Kit) -> list[list[bytes]]:
