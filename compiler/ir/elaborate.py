@@ -52,6 +52,7 @@ def elaborate(program: tree.Program, reporter: Reporter) -> ir.Program:
         headers, metadata, standard, live.tables(), live.actions(), live.externs(), unit.value_sets,
         _controller_headers(unit), unit.digests, unit.types.composites, unit.types.written_types,
         unit.types.enums, p4_annotations(main.annotations), list(unit.functions.values()),
+        program.atomic,
     )  # fmt: skip
 
 

@@ -686,6 +686,8 @@ class Program:
     annotations: tuple[P4Annotation, ...]
     """Of `main` (@pkginfo, @platform_property)."""
     functions: list[Function]
+    atomic: list[Span]
+    """Where @atomic holds (18.4.1): statements whose span lies in one of these run as if alone."""
 
 
 __all__ = [

@@ -43,6 +43,13 @@ class Base:
         self.match_kinds: set[str] = set()
         self.declared: list[tuple[str, tree.Var | tree.Action | tree.Table | tree.Instance]] = []
         """What should be used, with what it is called; looked at when its block is complete."""
+        self.atomic: list[Span] = []
+        """Where @atomic holds (18.4.1)."""
+
+    def note_atomic(self, node: ast.Block | ast.Action | ast.State | ast.Declaration) -> None:
+        """Remember a node that carries @atomic."""
+        if any(a.name == "atomic" for a in node.annotations):
+            self.atomic.append(node.span)
 
     def error(self, span: Span, message: str, hint: str | None = None) -> None:
         """Report an error."""

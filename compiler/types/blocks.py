@@ -129,6 +129,8 @@ class Blocks(Tables):
             declaration = self.block_type(node)
             if node.body is None:
                 return declaration, None
+            self.note_atomic(node)
+            self.note_atomic(node.body)
             place = Place("control")
             with self.nested(place):
                 params = self.bring_in(declaration.params)
@@ -162,6 +164,7 @@ class Blocks(Tables):
             declaration = self.block_type(node)
             if node.states is None:
                 return declaration, None
+            self.note_atomic(node)
             place = Place("parser")
             with self.nested(place):
                 params = self.bring_in(declaration.params)
@@ -233,6 +236,7 @@ class Blocks(Tables):
                 self.reporter.warning(state.span, f"state '{name}' is never reached")
 
     def _state(self, node: ast.State, known: list[str]) -> tree.State:
+        self.note_atomic(node)
         with self.nested():
             body: list[tree.Stmt] = []
             self.statements(node.statements, body)

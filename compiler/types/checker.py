@@ -57,7 +57,7 @@ class Checker(Blocks):
 
     def __init__(self, reporter: Reporter) -> None:
         super().__init__(reporter)
-        self.result = tree.Program(BUILTIN, {}, [], [], [], [])
+        self.result = tree.Program(BUILTIN, {}, [], [], [], [], self.atomic)
 
     def program(self, program: ast.Program) -> tree.Program:
         """All top-level declarations, each after those before it."""

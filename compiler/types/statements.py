@@ -49,6 +49,8 @@ class Statements(Calls):
     def block(self, node: ast.Statement | None) -> list[tree.Stmt]:
         """Check a statement in a scope of its own."""
         out: list[tree.Stmt] = []
+        if isinstance(node, ast.Block):
+            self.note_atomic(node)
         if node is not None:
             with self.nested():
                 self.statements(node.statements if isinstance(node, ast.Block) else [node], out)
@@ -196,6 +198,7 @@ class Statements(Calls):
                 out.append(tree.CallStmt(node.span, call))
 
     def _block(self, node: ast.Block, out: list[tree.Stmt]) -> None:
+        self.note_atomic(node)
         with self.nested():
             self.statements(node.statements, out)
 

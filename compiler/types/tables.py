@@ -49,6 +49,7 @@ class Tables(Statements):
 
     def action(self, node: ast.Action) -> tree.Action:
         """An action, at top level or in a control."""
+        self.note_atomic(node)
         outer = self.place
         place = Place("action", new_locals=outer.new_locals, instance_names=outer.instance_names)
         with self.nested(place):

@@ -603,6 +603,8 @@ class Program:
     """Top-level actions."""
     types: list[Type]
     """Types that are not generic, in order of declaration."""
+    atomic: list[Span]
+    """Where @atomic holds."""
     main: Instance | None = None
 
 

@@ -21,7 +21,7 @@ from p4cats.switch.model.program import _match
 from p4cats.switch.xdp.inject import Injector
 from p4cats.switch.xdp.loader import Loaded, load
 from p4cats.switch.xdp.state import XdpCounter, XdpProfile, XdpRegister, XdpValueSet, write_meter
-from p4cats.switch.xdp.tables import XdpTable
+from p4cats.switch.xdp.tables import METER_WORDS, XdpTable
 
 _SWEEP_NS = 1_000_000_000
 _VIRTUAL_NS = 1 << 40
@@ -62,7 +62,7 @@ class XdpDataPlane:
         self.tables = {name: XdpTable(layout, self.loaded) for name, layout in source.tables.items()}
         self.registers = {n: XdpRegister(x, self.loaded) for n, x in source.registers.items()}
         self.counters = {n: XdpCounter(x, self.loaded) for n, x in source.counters.items()}
-        self.meters = {n: memory.view(x.cname, 7 * x.size, "Q") for n, x in source.meters.items()}
+        self.meters = {n: memory.view(x.cname, METER_WORDS * x.size, "Q") for n, x in source.meters.items()}
         self._meter_sizes = {n: x.size for n, x in source.meters.items()}
         self.value_sets = {n: XdpValueSet(x, self.loaded) for n, x in source.value_sets.items()}
         self.profiles: dict[str, list[XdpProfile]] = {}

@@ -19,7 +19,7 @@ from p4cats.switch.dataplane import (
 )
 from p4cats.switch.xdp.loader import Loaded
 from p4cats.switch.xdp.memory import Code
-from p4cats.switch.xdp.tables import XdpTable
+from p4cats.switch.xdp.tables import METER_WORDS, XdpTable
 
 _SCALE = 1_000_000_000
 _CODES: dict[int, Code] = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -114,7 +114,7 @@ class XdpCounter:
 
 def write_meter(cells: memoryview, index: int, config: MeterConfig | None, now_ns: int) -> None:
     """Configure a meter cell (struct p4_meter); None: always green."""
-    at = 7 * index
+    at = METER_WORDS * index
     # Not green by halves: without rates the program asks no further.
     cells[at : at + 4] = memoryview(bytes(32)).cast("Q")
     if config is not None:

@@ -25,7 +25,8 @@ _IDLE_SLOT = 1
 _QUARANTINE_S = 0.002
 """Far more than the kernel lets a packet run in one go."""
 _U32 = struct.Struct("=I")
-_STRUCTS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+METER_WORDS = 8
+"""Of struct p4_meter: four of configuration, three of state, the lock."""
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class XdpTable:
         self._slots = memory.view(f"t_{c}", layout.slots * self._size, "B")
         self._default = memory.view(f"d_{c}", 1)
         self._cells = memory.view(f"c_{c}", 2 * layout.slots * loaded.cpus, "Q") if layout.counter else None
-        self.meters = memory.view(f"m_{c}", 7 * layout.slots, "Q") if layout.meter else None
+        self.meters = memory.view(f"m_{c}", METER_WORDS * layout.slots, "Q") if layout.meter else None
         self.last_hit = memory.view(f"last_{c}", layout.slots, "Q") if layout.timeout else None
         self.actions = {a.name: n for n, a in reversed(list(enumerate(layout.actions)))}
         self.rows: dict[tuple[Key, int], Row] = {}
@@ -133,7 +134,8 @@ class XdpTable:
         counted = self.counter(row)
         row.slot = slot
         if self.meters is not None:
-            self.meters[7 * slot : 7 * slot + 7] = self.meters[7 * old : 7 * old + 7]
+            to, of = METER_WORDS * slot, METER_WORDS * old
+            self.meters[to : to + 7] = self.meters[of : of + 7]
         base = self._cell(slot)
         if key:
             self._finder.set(row)
@@ -166,7 +168,8 @@ class XdpTable:
         packets, octets = self._cell(row.slot)
         row.packets, row.bytes = -packets, -octets
         if self.meters is not None:
-            self.meters[7 * row.slot : 7 * row.slot + 7] = memoryview(bytes(56)).cast("Q")
+            at = METER_WORDS * row.slot
+            self.meters[at : at + 7] = memoryview(bytes(56)).cast("Q")
 
     def _cell(self, slot: int) -> tuple[int, int]:
         if self._cells is None:

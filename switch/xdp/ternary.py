@@ -163,10 +163,10 @@ class TernaryFinder:
             counts.update(_candidates(entry))
         best: list[Entry] = []
         chosen = 0
-        for mask, _ in sorted(counts.items(), key=lambda i: (-i[1], -i[0].bit_count()))[:8]:
-            taken = list(_that_fit(self._listed, mask))
+        for candidate, _ in sorted(counts.items(), key=lambda i: (-i[1], -i[0].bit_count()))[:8]:
+            taken = list(_that_fit(self._listed, candidate))
             if len(taken) > len(best):
-                best, chosen = taken, mask
+                best, chosen = taken, candidate
         if len(best) < WORTH:
             return
         mask = Mask(chosen, next(self._numbers))

@@ -109,6 +109,7 @@ struct { u64 ingress, egress, failed, no_room, loop_limit, asserted, no_port, pa
 u64 start_ns;
 u32 zero;	/* these are 0, but the verifier must not know */
 u64 nothing;
+u32 atomic __attribute__((aligned(64)));	/* the lock of @atomic */
 const volatile u32 cpu_port = 510;
 
 struct {

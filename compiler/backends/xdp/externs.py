@@ -35,8 +35,12 @@ class ExternEmitter(HashEmitter):
         super().__init__(module.names, module.scratch, module.pieces)
         self.module = module
         self.frames: list[Frame] = []
-        self.updates: list[tuple[str, str]] = []
-        self.iterators: list[str] = []
+        self.updates: list[tuple[str, str, int]] = []
+        self.open_ends: list[str] = []
+
+    def is_atomic(self, s: nodes.Stmt) -> bool:
+        """True for statements under @atomic."""
+        return self.module.is_atomic(s)
 
     def special(self, s: nodes.Stmt) -> None:
         """Extern calls."""
@@ -124,20 +128,31 @@ class ExternEmitter(HashEmitter):
         register = self.module.register(s)
         target = self.place(s.arguments[0].value)
         index = self._index(s, 1)
+        alone = self._alone(register.name)
         for leaf, (cname, _, _) in zip(self.flat(target), register.leaves, strict=True):
             wide = is_wide(leaf.type)
             signed = isinstance(leaf.type, Bits) and leaf.type.signed
             kind = ("s" if signed else "u") + ("128" if wide else "64")
             self.set(leaf, f"(({kind}){cname}[{index}])")
+        self.hold(alone)
         self._close()
+
+    def _alone(self, register: str) -> bool:
+        """Take the lock for a register that others use under it; the state of the lock before."""
+        before = self.locked
+        if register in self.module.atomic_registers:
+            self.hold(True)
+        return before
 
     def _x_register_write(self, s: nodes.ExternCall) -> None:
         register = self.module.register(s)
         value = s.arguments[1].value
         source = self.place(value) if is_composite(value.type) else Place(value.type, self.value(value))
         index = self._index(s, 0)
+        alone = self._alone(register.name)
         for leaf, (cname, _, _) in zip(self.flat(source), register.leaves, strict=True):
             self.line(f"{cname}[{index}] = {self.read(leaf)};")
+        self.hold(alone)
         self._close()
 
     def _count(self, array: str, size: int, index: str) -> None:

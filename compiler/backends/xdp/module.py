@@ -65,10 +65,29 @@ class Module:
         self.written_standard = _written_fields(program)
         self.writes_multicast = "mcast_grp" in self.written_standard
         self.drops_in_egress = _drops(program.egress) or "egress_spec" in self.written_standard
+        self.atomic_registers = self._atomic_registers()
         self._fields_read = {n.field for n in walk(program) if isinstance(n, nodes.FieldRef)}
         self.hdr = self.scratch.place(program.headers, "hdr", in_packet=True)
         self.meta = self.scratch.place(program.metadata, "meta", path="meta")
         self.standard_place = self.scratch.place(program.standard_metadata, "sm", path="sm")
+
+    # -- @atomic ------------------------------------------------------------------------------
+
+    def is_atomic(self, s: nodes.Stmt) -> bool:
+        """True for statements under @atomic."""
+        at = s.span
+        return any(
+            a.source is at.source and a.start <= at.start and at.end <= a.end for a in self.program.atomic
+        )
+
+    def _atomic_registers(self) -> set[str]:
+        """Registers that statements under @atomic use, themselves or by what they call."""
+        if not self.program.atomic:
+            return set()
+        under = [n for n in walk(self.program) if isinstance(n, nodes.Stmt) and self.is_atomic(n)]
+        calls = (n for n in walk(under) if isinstance(n, nodes.ExternCall))
+        used = (n.instance for n in calls if n.instance is not None)
+        return {instance.name for instance in used if instance.kind == "register"}
 
     # -- objects ------------------------------------------------------------------------------
 

@@ -64,10 +64,37 @@ extern int *bpf_iter_num_next(struct bpf_iter_num *it) __attribute__((section(".
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __attribute__((section(".ksyms")));
 
 struct p4_cell { u64 packets, bytes; };
-struct p4_meter { u64 cir, cburst, pir, pburst, committed, peak, last; };
+struct p4_meter { u64 cir, cburst, pir, pburst, committed, peak, last; u32 lock, pad; };
 
 /* After a check against a bound: clang must not compute an address with the value from before. */
 #define CHECKED(x) asm volatile("" : "+r"(x))
+
+/* -- locks ----------------------------------------------------------------------------------
+ *
+ * XDP runs to its end on its processor, so that who holds a lock gives it back soon, and nobody waits for
+ * himself. bpf_spin_lock would allow no helper while it is held (no table, no clock, no long loop). A wait
+ * has an end (some ms, for a virtual processor may be taken away) because programs must have one.
+ */
+#define P4_SPINS (1 << 20)
+struct p4_wait { u32 *lock, held; };
+
+static long p4_try(u32 i, struct p4_wait *w)
+{
+	w->held = !*(volatile u32 *)w->lock && !__sync_lock_test_and_set(w->lock, 1);
+	return w->held;
+}
+
+INLINE u32 p4_lock(u32 *lock)
+{
+	struct p4_wait w = { lock, 0 };
+	if (!__sync_lock_test_and_set(lock, 1))
+		return 1;
+	bpf_loop(P4_SPINS, p4_try, &w, 0);
+	return w.held;
+}
+
+/* An exchange: a plain store is no release on every processor. */
+INLINE void p4_unlock(u32 *lock) { __sync_lock_test_and_set(lock, 0); }
 
 /* -- memory ---------------------------------------------------------------------------------- */
 
@@ -292,11 +319,16 @@ INLINE u64 xor_fold(u64 x)
 
 INLINE u64 meter_run(struct p4_meter *m, u64 amount, u64 now)
 {
-	u64 passed, need = amount * 1000000000ULL, committed, peak, limit;
+	u64 passed = 0, need = amount * 1000000000ULL, committed, peak, limit, colour = 2;
 	if (!m->pir && !m->pburst && !m->cir && !m->cburst)
 		return 0;
-	passed = now - m->last;
-	m->last = now;
+	if (!p4_lock(&m->lock))
+		return colour;
+	/* Packets of other processors may have looked at the clock later and come here before. */
+	if (now > m->last) {
+		passed = now - m->last;
+		m->last = now;
+	}
 	/* Full after cburst / cir seconds at the latest: longer is as good (and cannot overflow). */
 	limit = m->cburst * 1000000000ULL;
 	committed = m->committed;
@@ -310,7 +342,6 @@ INLINE u64 meter_run(struct p4_meter *m, u64 amount, u64 now)
 		peak = min64(peak + m->pir * passed, limit);
 	else if (m->pir)
 		peak = limit;
-	u64 colour = 2;
 	if (peak >= need) {
 		peak -= need;
 		colour = 1;
@@ -321,6 +352,7 @@ INLINE u64 meter_run(struct p4_meter *m, u64 amount, u64 now)
 	}
 	m->committed = committed;
 	m->peak = peak;
+	p4_unlock(&m->lock);
 	return colour;
 }
 

@@ -110,7 +110,7 @@ class ParserEmitter(TableEmitter):
         if self._cyclic and not self.module.parser_iterator:
             # Ended behind the label `parsed`, where every way out of the parser leads.
             self.module.parser_iterator = ["steps"]
-            self.iterators.append("steps")
+            self.open_ends.append("bpf_iter_num_destroy(&steps);")
             self.locals.append("struct bpf_iter_num steps;")
         if order[0] != "start" or self._labels["start"] in self._cyclic:
             self.line(f"goto {self._labels['start']};")

@@ -30,8 +30,8 @@ class Frame:
 
     end: str
     target: AnyPlace | None
-    iterators: int
-    """How many loops are open outside of the body."""
+    open_ends: int
+    """How many of the emitter's are those of the caller."""
     used: bool = False
 
 
@@ -39,10 +39,12 @@ class StatementEmitter(ExpressionEmitter):
     """Emits statements; subclasses add tables, externs and parser states."""
 
     frames: list[Frame]
-    updates: list[tuple[str, str]]
-    """Labels of the innermost loop: its update, its end."""
-    iterators: list[str]
-    """Of the loops that are open here."""
+    updates: list[tuple[str, str, int]]
+    """Labels of the innermost loop: its update, its end; and how many ends are open in its body."""
+    open_ends: list[str]
+    """Statements that end what is open here, loops and locks; jumps out of it need them too."""
+    locked = False
+    """The lock of @atomic is held here."""
     exit_label = "out"
 
     # -- blocks of statements -----------------------------------------------------------------
@@ -56,13 +58,34 @@ class StatementEmitter(ExpressionEmitter):
     def statements(self, body: list[nodes.Stmt]) -> None:
         """Emit statements at this level."""
         ends = [len(self.lines)]
+        outside = not self.locked
         for statement in body:
             self.at(statement.span)
+            if outside:
+                self.hold(self.is_atomic(statement))
             self.statement(statement)
             ends.append(len(self.lines))
             if isinstance(statement, nodes.Return | nodes.Exit | nodes.Break | nodes.Continue):
                 break
+        if outside:
+            self.hold(False)
+            ends[-1] = len(self.lines)
         self._in_pieces(ends)
+
+    def is_atomic(self, s: nodes.Stmt) -> bool:
+        """True for statements that run as if alone; subclasses know."""
+        raise NotImplementedError
+
+    def hold(self, locked: bool) -> None:
+        """Take the lock of @atomic, or give it back."""
+        if locked == self.locked:
+            return
+        if locked:
+            self.give_up("!p4_lock(&atomic)", "broken")
+            self.open_ends.append("p4_unlock(&atomic);")
+        else:
+            self.line(self.open_ends.pop())
+        self.locked = locked
 
     def _in_pieces(self, ends: list[int]) -> None:
         """Cut the last lines where they are too many; `ends` are the places where they may be cut."""
@@ -82,8 +105,10 @@ class StatementEmitter(ExpressionEmitter):
             case nodes.Loop():
                 self._loop(s)
             case nodes.Break():
+                self.leave(self.updates[-1][2])
                 self.line(f"goto {self.updates[-1][1]};")
             case nodes.Continue():
+                self.leave(self.updates[-1][2])
                 self.line(f"goto {self.updates[-1][0]};")
             case nodes.Return(value=value):
                 self._return(value)
@@ -182,7 +207,7 @@ class StatementEmitter(ExpressionEmitter):
     ) -> None:
         """Emit a called body here."""
         self.declare(variables)
-        frame = Frame(self.names.fresh(f"end_{name}"), target, len(self.iterators))
+        frame = Frame(self.names.fresh(f"end_{name}"), target, len(self.open_ends))
         self.frames.append(frame)
         self.statements(body)
         self.frames.pop()
@@ -198,13 +223,13 @@ class StatementEmitter(ExpressionEmitter):
         if value is not None and frame.target is not None:
             self.store(frame.target, value)
         frame.used = True
-        self.leave(frame.iterators)
+        self.leave(frame.open_ends)
         self.line(f"goto {frame.end};")
 
     def leave(self, outer: int) -> None:
-        """Before a jump out of loops: end their iterators but for the `outer` first ones."""
-        for name in reversed(self.iterators[outer:]):
-            self.line(f"bpf_iter_num_destroy(&{name});")
+        """Before a jump: end what is open but for the `outer` first."""
+        for text in reversed(self.open_ends[outer:]):
+            self.line(text)
 
     def give_up(self, condition: str, label: str) -> None:
         """Jump to one of the labels that drop the packet."""
@@ -255,10 +280,10 @@ class StatementEmitter(ExpressionEmitter):
         self.line(f"bpf_iter_num_new(&{rounds}, 0, {LOOP_LIMIT});")
         self.line("for (;;) {")
         self.depth += 1
-        self.iterators.append(rounds)
+        self.open_ends.append(f"bpf_iter_num_destroy(&{rounds});")
         self.give_up(f"!bpf_iter_num_next(&{rounds})", "loop_limit")
         first = len(self.lines)
-        self.updates.append((update, end))
+        self.updates.append((update, end, len(self.open_ends)))
         self.statements(s.prepare)
         if not (isinstance(s.condition, nodes.Const) and s.condition.value):
             self.line(f"if (!{self.value(s.condition)})")
@@ -271,8 +296,7 @@ class StatementEmitter(ExpressionEmitter):
         self.depth -= 1
         self.line("}")
         self.label(end)
-        self.iterators.pop()
-        self.line(f"bpf_iter_num_destroy(&{rounds});")
+        self.line(self.open_ends.pop())
 
     def _hidden(self, first: int) -> list[str]:
         """Statements that keep from the verifier what locals are at the head of a round.

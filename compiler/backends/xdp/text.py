@@ -70,7 +70,7 @@ def _parser(module: Module, emitter: ParserEmitter, places: list[AnyPlace]) -> l
         emitter.places[parameter] = place
     emitter.lines = []
     emitter.run_states(parser, "parsed")
-    emitter.iterators.clear()
+    emitter.open_ends.clear()
     if not module.parser_iterator:
         return emitter.lines
     begin = f"\tbpf_iter_num_new(&steps, 0, {STEP_LIMIT});"
