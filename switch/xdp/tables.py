@@ -9,10 +9,12 @@ from __future__ import annotations
 import struct
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from p4cats.compiler.backends.xdp import TableLayout
+from p4cats.compiler.backends.xdp import ActionLayout, TableLayout
+from p4cats.compiler.backends.xdp.layout import ParameterLayout
 from p4cats.ebpf.libbpf import Map
 from p4cats.switch.dataplane import CounterData, Exact, Key, Lpm, Match
 from p4cats.switch.xdp.loader import Loaded
@@ -25,6 +27,7 @@ _IDLE_SLOT = 1
 _QUARANTINE_S = 0.002
 """Far more than the kernel lets a packet run in one go."""
 _U32 = struct.Struct("=I")
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 METER_WORDS = 8
 """Of struct p4_meter: four of configuration, three of state, the lock."""
 
@@ -65,6 +68,8 @@ class XdpTable:
         self._order = 0
         self._prioritised = layout.kind == "ternary"
         self._finder = _finder(layout, loaded)
+        self._bare = struct.Struct(f"=II{self._size - 8}x")
+        self._contents = [_content(action, self._size) for action in layout.actions]
         self._write(_IDLE_SLOT, NO_ACTION, ())
 
     # -- slots --------------------------------------------------------------------------------
@@ -95,16 +100,11 @@ class XdpTable:
         return slot
 
     def _write(self, slot: int, action: int, data: Sequence[int], group: int = 0) -> None:
-        content = bytearray(self._size)
-        struct.pack_into("=II", content, 0, action, group)
         if data:
-            for part, value in zip(self.layout.actions[action].parameters, data, strict=True):
-                bits = value & ((1 << part.width) - 1)
-                if part.signed and bits >> (part.width - 1):
-                    bits -= 1 << part.width
-                bits &= (1 << 8 * part.size) - 1
-                content[8 + part.offset : 8 + part.offset + part.size] = bits.to_bytes(part.size, "little")
-        self._slots[slot * self._size : (slot + 1) * self._size] = content
+            content, pack = self._contents[action]
+            content.pack_into(self._slots, slot * self._size, action, group, *pack(data))
+        else:
+            self._bare.pack_into(self._slots, slot * self._size, action, group)
 
     # -- entries ------------------------------------------------------------------------------
 
@@ -189,6 +189,31 @@ class XdpTable:
         row.packets, row.bytes = data.packets - packets, data.bytes - octets
 
 
+def _content(
+    action: ActionLayout, size: int
+) -> tuple[struct.Struct, Callable[[Sequence[int]], Iterable[Any]]]:
+    """The form of a slot of `size` octets with an action's data, and what fits values into it."""
+    form, at = "=II", 8
+    for part in action.parameters:
+        form += f"{8 + part.offset - at}x"
+        form += _CODES[part.size] if not part.signed and part.size in _CODES else f"{part.size}s"
+        at = 8 + part.offset + part.size
+    form += f"{size - at}x"
+    if "s" not in form:
+        return struct.Struct(form), iter
+    return struct.Struct(form), lambda data: map(_octets_of, action.parameters, data)
+
+
+def _octets_of(part: ParameterLayout, value: int) -> int | bytes:
+    """A value as its place in a slot takes it; int<W> with its sign up to the place's width."""
+    bits = value & ((1 << part.width) - 1)
+    if not part.signed and part.size in _CODES:
+        return bits
+    if part.signed and bits >> (part.width - 1):
+        bits -= 1 << part.width
+    return (bits & (1 << 8 * part.size) - 1).to_bytes(part.size, "little")
+
+
 # -- what finds a slot ------------------------------------------------------------------------
 
 
@@ -229,10 +254,10 @@ class _Hash:
         self._map: Map = loaded.object.maps[f"map_{layout.cname}"]
 
     def _octets(self, row: Row) -> bytes:
-        key = bytearray(self._layout.key_bytes)
+        number = 0
         for match, field in zip(row.key, self._layout.keys, strict=True):
-            key[field.offset : field.offset + field.size] = _value(match).to_bytes(field.size, "little")
-        return bytes(key)
+            number |= _value(match) << 8 * field.offset
+        return number.to_bytes(self._layout.key_bytes, "little")
 
     def set(self, row: Row) -> None:
         """Enter the slot."""
@@ -247,17 +272,15 @@ class _Trie(_Hash):
     """A longest-prefix trie: exact fields, then the lpm field, in network order."""
 
     def _octets(self, row: Row) -> bytes:
-        layout = self._layout
-        key = bytearray(layout.key_bytes)
-        bits = 8 * (layout.key_bytes - 4)
-        for match, field in zip(row.key, layout.keys, strict=True):
+        size = self._layout.key_bytes
+        number, bits = 0, 8 * (size - 4)
+        for match, field in zip(row.key, self._layout.keys, strict=True):
             value = _value(match)
             if isinstance(match, Lpm):
                 value <<= 8 * field.size - field.width
                 bits -= 8 * field.size - match.prefix_len
-            key[field.offset : field.offset + field.size] = value.to_bytes(field.size, "big")
-        key[0:4] = _U32.pack(bits)
-        return bytes(key)
+            number |= value << 8 * (size - field.offset - field.size)
+        return _U32.pack(bits) + number.to_bytes(size - 4, "big")
 
 
 class _Ternary:
