@@ -16,6 +16,7 @@ from rich.live import Live
 
 from p4cats.emulation.deployment import Deployment, end_process
 from p4cats.emulation.interrupts import termination_as_interrupt
+from p4cats.emulation.programs import choose_target
 from p4cats.emulation.view import RunView
 from p4cats.errors import UserError
 from p4cats.replay.live import LiveState
@@ -143,6 +144,7 @@ def run_demo(
         read_trace(trace)
     if not experiment.topology.instances or not experiment.clients:
         raise UserError(f"{path}: an experiment needs service instances, and hosts without one as clients")
+    target = choose_target(experiment.topology, target)
     console = Console()
     with termination_as_interrupt():
         results = _compare(experiment, policies, target, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -30,7 +31,7 @@ class ProgramFiles:
     device_config: Path
     """Preprocessed P4 text: the target compiles it itself, so no code is taken from the network."""
     generated: Path | None = None
-    """C text of the xdp target, for people: a switch makes it again from the device configuration."""
+    """C text of the xdp target, for people: a switch makes its own from the device configuration."""
 
     @property
     def written(self) -> tuple[Path, ...]:
@@ -48,9 +49,11 @@ def compile_program(
     defines: Mapping[str, str] | None = None,
     report: Callable[[str], None] = lambda text: None,
     must_run: bool = True,
+    keep: bool = False,
 ) -> ProgramFiles:
     """Compile a program and write NAME.p4info.txtpb and NAME.TARGET.p4 to `directory`.
 
+    With `keep` also NAME.bpf.c, what target xdp makes of it (in one function: a switch cuts it where need be).
     `report` takes warnings, as text of several lines; among them what the target cannot run, unless it
     `must_run`. UserError with all diagnostics; nothing is written then.
     """
@@ -59,7 +62,8 @@ def compile_program(
         # From the file, not from the preprocessed text: diagnostics show the lines that were written.
         compiled = compile_file(program, include_dirs=include_dirs, defines=defines, reporter=reporter)
         info = p4info(compiled)
-        generated = _check_target(compiled, reporter, must_run, target)
+        _check_target(compiled, reporter, must_run, target)
+        generated = generate_xdp(compiled).text if keep else None
         text = preprocess_to_text(
             program, include_dirs=include_dirs, defines=defines or {}, reporter=reporter
         )
@@ -103,18 +107,18 @@ def run_packet_test(
         raise UserError(f"{test}: cannot be read: {error.strerror}") from None
 
 
-def _check_target(program: ir.Program, reporter: Reporter, must_run: bool, target: str) -> str | None:
-    """Let the target's back end say now what it cannot run; the C text where it makes any."""
+def _check_target(program: ir.Program, reporter: Reporter, must_run: bool, target: str) -> None:
+    """Let the target's back end say now what it cannot run."""
     try:
         if target == "xdp":
-            return generate_xdp(program).text
-        compile_program_for_model(program)
+            generate_xdp(program)
+        else:
+            compile_program_for_model(program)
     except CompileError as error:
         if must_run:
             raise
         for d in error.diagnostics:
             reporter.warning(d.span, d.message, d.hint)
-    return None
 
 
 def _user_error(error: CompileError, reporter: Reporter) -> UserError:
@@ -126,11 +130,44 @@ def _user_error(error: CompileError, reporter: Reporter) -> UserError:
 
 def switch_programs(topology: Topology, directory: Path, target: str) -> dict[str, ProgramFiles]:
     """Compile what the switches of a topology run, each program once; keys are `program` or `role`."""
+    paths = _program_paths(topology)
+    return {key: compile_program(path, directory, target=target) for key, path in paths.items()}
+
+
+def choose_target(topology: Topology, target: str, keep: Path | None = None) -> str:
+    """The target of a topology's switches: auto is xdp, or the model where xdp refuses one of the programs.
+
+    Why it is the model is told in a line on stderr. `keep` is a directory for NAME.bpf.c, the C text that xdp
+    runs. UserError where target xdp refuses a program, or one does not compile.
+    """
+    if target not in ("auto", "xdp") or (target == "xdp" and keep is None):
+        return target
+    from p4cats.switch.xdp.loader import LoadError, load  # noqa: PLC0415 (libbpf may be missing)
+
+    for path in _program_paths(topology).values():
+        reporter = Reporter()
+        try:
+            program = compile_file(path, reporter=reporter)
+        except CompileError as error:
+            raise _user_error(error, reporter) from None
+        try:
+            kept = keep / f"{path.stem}.bpf.c" if keep is not None else None
+            load(program, None, kept).close()
+        except (CompileError, LoadError) as error:
+            if target == "xdp":
+                raise UserError(str(error)) from None
+            reason = str(error).splitlines()[0]
+            print(f"p4cats: target model, which is slow: {reason}", file=sys.stderr)
+            return "model"
+        if kept is not None:
+            print(f"p4cats: generated C of {path.name}: {kept}", file=sys.stderr)
+    return "xdp"
+
+
+def _program_paths(topology: Topology) -> dict[str, Path]:
+    """Programs of the switches by `program` or `role`."""
     shipped = Path(str(resources.files("p4cats.p4src")))
-    files = {}
-    for switch in topology.switches.values():
-        key = switch.program or switch.role
-        if key not in files:
-            path = Path(switch.program) if switch.program else shipped / ROLE_PROGRAMS[switch.role]
-            files[key] = compile_program(path, directory, target=target)
-    return files
+    return {
+        s.program or s.role: Path(s.program) if s.program else shipped / ROLE_PROGRAMS[s.role]
+        for s in topology.switches.values()
+    }

@@ -9,15 +9,20 @@ from rich.console import Console
 
 from p4cats.emulation.deployment import Deployment
 from p4cats.emulation.interrupts import termination_as_interrupt
+from p4cats.emulation.programs import choose_target
 from p4cats.topologies.schema import load
 
 CHECK_INTERVAL_S = 1.0
 
 
-def run_up(path: Path, *, target: str, cli: bool) -> int:
-    """Bring the topology up, wait for Ctrl-C or SIGTERM (or the end of Mininet's console), take it down."""
+def run_up(path: Path, *, target: str, cli: bool, keep: Path | None = None) -> int:
+    """Bring the topology up, wait for Ctrl-C or SIGTERM (or the end of Mininet's console), take it down.
+
+    `keep` is a directory for the C text that target xdp runs.
+    """
     console = Console(stderr=True)
     topology = load(path)
+    target = choose_target(topology, target, keep)
     try:
         with (
             termination_as_interrupt(),

@@ -62,14 +62,17 @@ def _resolve(target: Target) -> str:
 
 
 def _resolve_for_packets(target: Target) -> str:
-    """For what forwards packets: auto is xdp where this machine and this user can have it, else model."""
+    """For what forwards packets: auto is model where this machine or this user cannot have xdp.
+
+    Else it stays auto: it depends on the program.
+    """
     if target is not Target.AUTO:
         return _resolve(target)
     from p4cats.emulation.environment import why_not_xdp
 
     reason = why_not_xdp()
     if reason is None:
-        return "xdp"
+        return "auto"
     typer.echo(f"p4cats: target model, which is slow; xdp does not run here: {reason}", err=True)
     return "model"
 
@@ -96,6 +99,9 @@ def compile(
     define: Defines = None,
     undefine: Undefines = None,
     target: Targets = Target.AUTO,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Also write PROG.bpf.c, the C text that target xdp makes of it.")
+    ] = False,
 ) -> None:
     """Compile a P4 program: writes its P4Info and what the target runs.
 
@@ -113,6 +119,7 @@ def compile(
         defines=_macros(define, undefine),
         report=lambda text: typer.echo(text, err=True),
         must_run=target is not Target.AUTO,
+        keep=keep,
     )
     for path in files.written:
         typer.echo(str(path))
@@ -170,6 +177,9 @@ def switch(
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     tls_ca: Annotated[Path | None, typer.Option(help="CA whose clients are let in (mutual TLS).")] = None,
     target: Targets = Target.AUTO,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the C text that target xdp runs in switch-ID.bpf.c.")
+    ] = False,
 ) -> None:
     """Run a P4Runtime switch on interfaces of this machine until it is ended.
 
@@ -189,6 +199,7 @@ def switch(
         tls_key=tls_key,
         tls_ca=tls_ca,
         target=_resolve_for_packets(target),
+        keep=Path(f"switch-{device_id}.bpf.c").absolute() if keep else None,
     )
     raise typer.Exit(run_switch(options))
 
@@ -210,6 +221,9 @@ def up(
     topology: Annotated[Path, typer.Argument(metavar="TOPOLOGY.yaml")],
     target: Targets = Target.AUTO,
     cli: Annotated[bool, typer.Option("--cli", help="Open Mininet's command line.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the C text that target xdp runs in PROG.bpf.c.")
+    ] = False,
 ) -> None:
     """Bring a topology up: network, switches, controller, agents, servers. Until Ctrl-C.
 
@@ -218,7 +232,8 @@ def up(
     from p4cats.emulation.up import run_up
 
     _need_root("an emulated network")
-    raise typer.Exit(run_up(topology, target=_resolve_for_packets(target), cli=cli))
+    kept = Path.cwd() if keep else None
+    raise typer.Exit(run_up(topology, target=_resolve_for_packets(target), cli=cli, keep=kept))
 
 
 @app.command()

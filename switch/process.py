@@ -21,6 +21,7 @@ from p4cats.switch.service import P4RuntimeService
 from p4cats.switch.status import handler, status
 
 if TYPE_CHECKING:
+    from p4cats.switch.autotarget import AutoTarget
     from p4cats.switch.modeltarget import ModelTarget
     from p4cats.switch.xdptarget import XdpTarget
 
@@ -45,6 +46,9 @@ class SwitchOptions:
     tls_key: Path | None = None
     tls_ca: Path | None = None
     target: str = "model"
+    """auto, model or xdp."""
+    keep: Path | None = None
+    """File to which the xdp target writes the C text of the program that it runs."""
     verbose: bool = False
 
 
@@ -87,8 +91,8 @@ async def _run(options: SwitchOptions) -> int:
         raise UserError(
             f"device id {options.device_id}: it must be 1 or more (0 is never valid in P4Runtime)"
         )
-    if options.target not in ("model", "xdp"):
-        raise UserError(f"target {options.target!r} is not built in; use --target model or xdp")
+    if options.target not in ("auto", "model", "xdp"):
+        raise UserError(f"target {options.target!r} is not built in; use --target auto, model or xdp")
     specs = parse_ports(options.ports, options.cpu_port)
     tls = _tls(options)
     check_address(options.p4runtime, tls)
@@ -110,15 +114,20 @@ def _compile(options: SwitchOptions) -> Program | None:
     return compile_pipeline(options.pipeline, options.include_dirs)
 
 
-def _target(options: SwitchOptions, ports: Ports) -> ModelTarget | XdpTarget:
+def _target(options: SwitchOptions, ports: Ports) -> AutoTarget | ModelTarget | XdpTarget:
     """The target of the options; only its own modules are loaded."""
-    if options.target == "xdp":
-        from p4cats.switch.xdptarget import XdpTarget  # noqa: PLC0415
-
-        return XdpTarget(ports, options.cpu_port, options.netns)
     from p4cats.switch.modeltarget import ModelTarget  # noqa: PLC0415
 
-    return ModelTarget(ports, options.cpu_port)
+    if options.target == "model":
+        return ModelTarget(ports, options.cpu_port)
+    from p4cats.switch.xdptarget import XdpTarget  # noqa: PLC0415
+
+    xdp = XdpTarget(ports, options.cpu_port, options.netns, options.keep)
+    if options.target == "xdp":
+        return xdp
+    from p4cats.switch.autotarget import AutoTarget  # noqa: PLC0415
+
+    return AutoTarget(xdp, ModelTarget(ports, options.cpu_port))
 
 
 async def _serve(

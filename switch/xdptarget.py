@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+from pathlib import Path
 from typing import cast
 
 from p4cats.compiler.diagnostics import CompileError
@@ -26,9 +28,12 @@ class XdpTarget:
 
     name = "xdp"
 
-    def __init__(self, ports: Ports, cpu_port: int, netns: str | None = None) -> None:
+    def __init__(
+        self, ports: Ports, cpu_port: int, netns: str | None = None, keep: Path | None = None
+    ) -> None:
         self._ports = ports
         self._cpu_port = cpu_port
+        self._keep = keep
         self._active: XdpDataPlane | None = None
         self._watched: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -41,9 +46,12 @@ class XdpTarget:
     def load(self, program: ir.Program, events: DataPlaneEvents) -> DataPlane:
         """Make a data plane; it gets no packets yet."""
         try:
-            return XdpDataPlane(program, self._ports.send, events, cpu_port=self._cpu_port)
+            plane = XdpDataPlane(program, self._ports.send, events, cpu_port=self._cpu_port, keep=self._keep)
         except (CompileError, LoadError) as error:
             raise invalid(f"the xdp target cannot run this program: {error}") from error
+        if self._keep is not None:
+            print(f"p4cats: generated C: {self._keep}", file=sys.stderr, flush=True)
+        return plane
 
     def activate(self, dataplane: DataPlane) -> None:
         """Let packets run through this data plane from the next one on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from p4cats.compiler.ir import nodes
 from p4cats.switch.dataplane import (
@@ -37,7 +38,7 @@ class XdpDataPlane:
 
     Packets given to `process` go through the same program as those from interfaces. `transmit` takes what
     then leaves by ports, `events` what leaves by `cpu_port`, digests and idle entries. Another `clock` than
-    the kernel's monotonic one holds for packets of `process` only.
+    the kernel's monotonic one holds for packets of `process` only. `keep` is a file for the C text.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class XdpDataPlane:
         *,
         cpu_port: int | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
+        keep: Path | None = None,
     ) -> None:
         self.program = program
-        self.loaded: Loaded = load(program, cpu_port)
+        self.loaded: Loaded = load(program, cpu_port, keep)
         self.cpu_port = cpu_port
         self.events = events
         self._offset = 0 if clock is time.monotonic_ns else _VIRTUAL_NS

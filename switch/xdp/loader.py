@@ -52,13 +52,10 @@ def possible_cpus() -> int:
     return int(_capi.lib().libbpf_num_possible_cpus())
 
 
-def build(source: XdpSource, keep: Path | None = None) -> Path:
-    """Compile the C text to an object file; `keep` is where the text is left, else it goes to the cache.
-
-    Errors: BuildError.
-    """
+def build(source: XdpSource) -> Path:
+    """Compile the C text to an object file. Errors: BuildError."""
     digest = hashlib.sha256(source.text.encode()).hexdigest()[:16]
-    path = keep or cache_dir() / f"p4-{digest}.bpf.c"
+    path = cache_dir() / f"p4-{digest}.bpf.c"
     if not path.exists() or path.read_text() != source.text:
         scratch = path.with_name(f"{path.name}.{os.getpid()}")
         scratch.write_text(source.text)
@@ -70,21 +67,32 @@ def build(source: XdpSource, keep: Path | None = None) -> Path:
 def load(program: nodes.Program, cpu_port: int | None, keep: Path | None = None) -> Loaded:
     """Compile and load; in one function if the kernel takes it so, else cut as coarsely as it does.
 
+    `keep` is a file to which the C text is written that was loaded, or was the last to be refused.
     Errors: CompileError for what the target refuses, LoadError for what clang or the kernel refuses.
     """
     reason = ""
     for most_lines in _MOST_LINES:
         try:
-            return _load(generate(program, most_lines), cpu_port, keep)
+            source = generate(program, most_lines)
+            if keep is not None:
+                _write(keep, source.text)
+            return _load(source, cpu_port)
         except _TooLargeError as error:
             reason = str(error)
     name = program.span.source.name
     raise LoadError(f"target xdp: {name} is too large, cut in small pieces too: {reason}; use --target model")
 
 
-def _load(source: XdpSource, cpu_port: int | None, keep: Path | None) -> Loaded:
+def _write(path: Path, text: str) -> None:
     try:
-        path = build(source, keep)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LoadError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _load(source: XdpSource, cpu_port: int | None) -> Loaded:
+    try:
+        path = build(source)
         try:
             return _opened(source, path, cpu_port, trace=False)
         except VerifierError as error:
