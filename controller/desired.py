@@ -181,6 +181,9 @@ class Desired:
             sid = {"sid": self.plan.dx6_sid(item)}
             yield entry(tables.LOCAL_SIDS, sid, "end_dx6", **self._adjacency(switch, item))
         yield entry(tables.SERVICES, {"address": switch.router_address}, "own_address")
+        for item in self.topology.instances:
+            service = self.topology.services[item.service]
+            yield entry(tables.METRIC_KEYS, {"instance": item.id, "key_id": 0}, "trust", source=service.address)
 
     def _forward(self, switch: SwitchPlan, destination: str, prefix: IPv6Network) -> Entry:
         port = switch.ports[self.plan.path(switch.name, destination).port]

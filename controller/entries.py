@@ -23,11 +23,12 @@ ADDRESSES = "addresses"
 SERVICES = "services"
 INSTANCES = "instances"
 LIVING = "living"
+METRIC_KEYS = "metric_keys"
 SLOTS = tuple(f"c{slot}.candidates" for slot in range(protocol.CANDIDATES))
 """Tables of the candidates: slot `n` of every service is an entry of `c<n>.candidates`."""
 
 TRANSIT_TABLES = (ROUTES, LOCAL_SIDS)
-EDGE_TABLES = (*TRANSIT_TABLES, ADDRESSES, SERVICES, INSTANCES, LIVING, *SLOTS)
+EDGE_TABLES = (*TRANSIT_TABLES, ADDRESSES, SERVICES, INSTANCES, LIVING, METRIC_KEYS, *SLOTS)
 
 
 @dataclass(frozen=True, slots=True)

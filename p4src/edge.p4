@@ -3,8 +3,8 @@
 //
 //   from clients   classify -> affinity or selection -> H.Encaps.Red to the instance's SID -> route
 //   to instances   End.DX6 -> the instance's link
-//   to clients     learn the load that the response carries, blank it -> the client's link
-//   beacons        learn the load, drop
+//   to clients     check and learn the load that the response carries, blank it -> the client's link
+//   beacons        check and learn the load, drop
 #include <core.p4>
 #include <v1model.p4>
 
@@ -269,8 +269,7 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
     SegmentEndpoint() segment_endpoint;
     Steering() steering;
     Forwarding() forwarding;
-    LearnMetric() learn_response;
-    LearnMetric() learn_beacon;
+    LearnMetric() learn_metric;
     service_t service;
 
     action classify(bit<16> id, bit<2> policy, bit<8> compute_weight, bit<8> network_weight,
@@ -289,6 +288,7 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
     }
 
     apply {
+        bool learn = false;
         if (standard_metadata.parser_error != error.NoError) {
             drop(standard_metadata, meta, DROP_PARSER);
         } else if (hdr.packet_out.isValid() && hdr.packet_out.egress_port != 0) {
@@ -308,9 +308,9 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
                 own_address: {
                     if (hdr.metric.isValid() && hdr.metric.next_header == PROTO_UDP && hdr.ports.isValid()
                             && hdr.ports.dst == CATS_BEACON_PORT) {
-                        learn_beacon.apply(hdr, standard_metadata);
                         mark_to_drop(standard_metadata);
                         meta.done = 1;
+                        learn = true;
                     } else {
                         drop(standard_metadata, meta, DROP_LOCAL);
                     }
@@ -322,9 +322,10 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
 
         if (meta.done == 0) {
             forwarding.apply(hdr, meta, standard_metadata);
-            if (meta.deliver == 1 && meta.done == 0 && hdr.metric.isValid()) {
-                learn_response.apply(hdr, standard_metadata);
-            }
+            learn = meta.deliver == 1 && meta.done == 0 && hdr.metric.isValid();
+        }
+        if (learn) {
+            learn_metric.apply(hdr, standard_metadata);
         }
         hdr.packet_out.setInvalid();
     }

@@ -35,6 +35,10 @@ EDGE = TRANSIT | {
     "services": ({"address": (128, EXACT)}, {"classify": SERVICE, "own_address": {}}),
     "steering.instances": ({"instance": (16, EXACT)}, STEER | {"steer_local": ADJACENCY}),
     "steering.living": ({"instance": (16, EXACT)}, {"NoAction": {}}),
+    "learn_metric.metric_keys": (
+        {"instance": (32, EXACT), "key_id": (8, EXACT)},
+        {"authenticate": {"key_0": 32, "key_1": 32, "source": 128}, "trust": {"source": 128}},
+    ),
 } | {
     f"steering.selection.c{n}.candidates": ({"service_id": (16, EXACT)}, {f"c{n}.consider": CONSIDER})
     for n in range(8)

@@ -83,7 +83,7 @@ def test_response_shows_the_metric_learned_and_blanked() -> None:
     }
     assert writes == {
         "load_wait_us": (1, 0, 1500),
-        "load_sequence": (1, 0, 7),
+        "load_sequence": (1, 0, (1 << 40) + 7),
         "load_time_us": (1, 0, 5_000_000),
     }
     changes = [c for s in trace.steps for c in s.data.get("changes", ())]

@@ -42,7 +42,9 @@ def entries(policy: str = "hash") -> list[tuple[str, TableEntry]]:
         selection = f"{STEERING}.selection.c{instance - 1}"
         consider = ActionCall(f"{selection}.consider", (instance, 1, 1000 * instance, 20_000, 10_000))
         steer = ActionCall(f"{STEERING}.steer", (number("5f00:0:1::1"), number(f"5f00:0:2:100{instance}::")))
+        trust = ActionCall("EdgeIngress.learn_metric.trust", (number(SERVICE),))
         found += [
+            ("EdgeIngress.learn_metric.metric_keys", TableEntry((Exact(instance), Exact(0)), 0, trust)),
             (f"{selection}.candidates", TableEntry((Exact(1),), 0, consider)),
             (f"{STEERING}.living", TableEntry((Exact(instance),), 0, ActionCall("NoAction"))),
             (f"{STEERING}.instances", TableEntry((Exact(instance),), 0, steer)),
