@@ -53,7 +53,7 @@ def compile_program(
 ) -> ProgramFiles:
     """Compile a program and write NAME.p4info.txtpb and NAME.TARGET.p4 to `directory`.
 
-    With `keep` also NAME.bpf.c, what target xdp makes of it (in one function: a switch cuts it where need be).
+    With `keep` also NAME.bpf.c, what target xdp makes of it, in one function: a switch cuts it where it must.
     `report` takes warnings, as text of several lines; among them what the target cannot run, unless it
     `must_run`. UserError with all diagnostics; nothing is written then.
     """
