@@ -31,6 +31,7 @@ def declarations(module: Module) -> list[str]:
         *_scratch(module),
         *_COMMON,
     ]
+    lines += _maps_of_maps(module)
     for table in module.tables.values():
         lines += _table(table)
     for register in module.registers.values():
@@ -220,9 +221,9 @@ def _table(t: TableLayout) -> list[str]:
         case "index":
             lines.append(f"u32 ix_{c}[{1 << t.key_bits}];")
         case "hash":
-            lines += _map(t, "HASH", t.key_bytes)
+            lines += _map(t)
         case "lpm":
-            lines += _map(t, "LPM_TRIE", t.key_bytes)
+            lines += _map(t)
         case "ternary":
             lines += _ternary(t)
         case _:
@@ -232,14 +233,49 @@ def _table(t: TableLayout) -> list[str]:
     return lines
 
 
-def _map(t: TableLayout, kind: str, key_bytes: int, value_bytes: int = 4) -> list[str]:
-    flags = "\t__uint(map_flags, BPF_F_NO_PREALLOC);\n" if kind == "LPM_TRIE" else ""
-    text = (
-        f"struct {{\n\t__uint(type, BPF_MAP_TYPE_{kind});\n\t__uint(max_entries, {t.size + 1});\n{flags}"
-        f"\t__uint(key_size, {key_bytes});\n\t__uint(value_size, {value_bytes});\n"
-        f'}} map_{t.cname} SEC(".maps");'
-    )
-    return text.splitlines()
+def _map(t: TableLayout) -> list[str]:
+    """The table's map, where it was not defined with others."""
+    return [] if t.maps else _map_alone(t)
+
+
+def _map_alone(t: TableLayout) -> list[str]:
+    return [*_map_struct(t, "", t.size + 1), f'}} map_{t.cname} SEC(".maps");']
+
+
+def _map_struct(t: TableLayout, name: str, entries: int) -> list[str]:
+    """A map's definition up to its closing brace."""
+    key_bytes, value_bytes = t.map_octets
+    lines = [f"struct {name} {{" if name else "struct {", f"\t__uint(type, BPF_MAP_TYPE_{t.map_type});"]
+    lines.append(f"\t__uint(max_entries, {entries});")
+    if t.map_type == "LPM_TRIE":
+        lines.append("\t__uint(map_flags, BPF_F_NO_PREALLOC);")
+    return [*lines, f"\t__uint(key_size, {key_bytes});", f"\t__uint(value_size, {value_bytes});"]
+
+
+def _maps_of_maps(module: Module) -> list[str]:
+    """For programs with more tables than maps that the kernel lets a program name."""
+    groups: dict[str, list[TableLayout]] = {}
+    for table in module.tables.values():
+        if table.maps:
+            groups.setdefault(table.maps, []).append(table)
+    lines: list[str] = []
+    for name, tables in groups.items():
+        for table in tables:
+            lines += _map_alone(table)
+        lines += [*_map_struct(tables[0], f"in_{name}", 1), "};", "struct {"]
+        lines += ["\t__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);", f"\t__uint(max_entries, {len(tables)});"]
+        lines += ["\t__uint(key_size, 4);", f"\t__array(values, struct in_{name});"]
+        places = ", ".join(f"(void *)&map_{t.cname}" for t in tables)
+        lines.append(f'}} {name} SEC(".maps") = {{ .values = {{ {places} }} }};')
+    return [*lines, *_LOOK_UP_IN] if groups else []
+
+
+_LOOK_UP_IN = r"""INLINE void *look_up_in(void *maps, u32 place, const void *key)
+{
+	void *map = bpf_map_lookup_elem(maps, &place);
+	return map ? bpf_map_lookup_elem(map, key) : 0;
+}
+""".splitlines()
 
 
 def _ternary(t: TableLayout) -> list[str]:
@@ -259,7 +295,7 @@ def _ternary(t: TableLayout) -> list[str]:
         f"struct {{ u64 mask[{words}], best, number; }} masks_{c}[{2 * t.masks}];",
         f"u32 list_{c}[{2 * t.size}], n_masks_{c}[2], n_list_{c}[2];",
         f"u32 generation_{c}, changes_{c};",
-        *_map(t, "HASH", 8 + t.key_bytes, 4 * BUCKET),
+        *_map(t),
         *f"""struct at_{c} {{ struct scratch *s; u64 rank; u32 slot, list, masks; }};
 /* True if entries in order of priority need no further look: this one is it, or all that follow are worse. */
 INLINE u32 settles_{c}(struct at_{c} *c, u32 slot)
@@ -299,7 +335,7 @@ static long probe_{c}(u32 i, struct at_{c} *c)
 		return 1;
 	s->probe[0] = m->number;
 	{probe}
-	bucket = bpf_map_lookup_elem(&map_{c}, s->probe);
+	bucket = {t.look_up("s->probe")};
 	if (!bucket)
 		return 0;
 #pragma clang loop unroll(full)

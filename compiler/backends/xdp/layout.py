@@ -65,6 +65,26 @@ class TableLayout:
     meter: bool = False
     timeout: bool = False
     profile: str = ""
+    maps: str = ""
+    """The map of maps by which the table's map is found, "" where the program names it directly."""
+    place: int = 0
+    """Its place in there."""
+
+    @property
+    def map_type(self) -> str:
+        """The type of the table's BPF map; "" if it has none."""
+        return {"hash": "HASH", "lpm": "LPM_TRIE", "ternary": "HASH"}.get(self.kind, "")
+
+    @property
+    def map_octets(self) -> tuple[int, int]:
+        """Octets of a key and of a value in the map."""
+        return (8 + self.key_bytes, 4 * BUCKET) if self.kind == "ternary" else (self.key_bytes, 4)
+
+    def look_up(self, key: str) -> str:
+        """C text that looks a key up in the map."""
+        if self.maps:
+            return f"look_up_in(&{self.maps}, {self.place}, {key})"
+        return f"bpf_map_lookup_elem(&map_{self.cname}, {key})"
 
     @property
     def masks(self) -> int:

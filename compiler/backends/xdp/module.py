@@ -7,6 +7,8 @@ state of the packet; user space comes back with a prefix that says where to go o
 
 from __future__ import annotations
 
+from collections import Counter
+
 from p4cats.compiler.backends.model.module import marked_fields, unit_of
 from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.backends.xdp.layout import (
@@ -33,6 +35,8 @@ from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Composite, Header, Stack, Struct, Type, Union
 from p4cats.compiler.source import Span
 
+_NAMED_MAPS = 48
+"""Tables whose maps a program names. The kernel takes 64 maps (MAX_USED_MAPS), some of them no tables'."""
 _EXPLICIT_LISTS = 1000
 """Numbers of field lists that calls of older externs spell out."""
 
@@ -266,6 +270,7 @@ class Module:
         """The control plane sees also what no packet touches."""
         for table in self.program.tables:
             self.table(table)
+        self._group_maps()
         for instance in self.program.externs:
             match instance.kind:
                 case "register":
@@ -276,6 +281,17 @@ class Module:
                     self._cells(self.meters, instance, "m")
                 case _:
                     pass
+
+    def _group_maps(self) -> None:
+        """Let maps be found by way of maps of maps where they are too many to be named."""
+        mapped = [t for t in self.tables.values() if t.map_type]
+        if len(mapped) <= _NAMED_MAPS:
+            return
+        sizes: Counter[str] = Counter()
+        for table in mapped:
+            table.maps = "maps_{}_{}_{}".format(table.map_type.lower(), *table.map_octets)
+            table.place = sizes[table.maps]
+            sizes[table.maps] += 1
 
     def source(self) -> XdpSource:
         """The program."""

@@ -105,7 +105,7 @@ class TableEmitter(ExternEmitter):
         if layout.kind == "ternary":
             self.line(f"{slot} = find_{c}(s);")
             return
-        self.line(f"{slot} = slot_of(bpf_map_lookup_elem(&map_{c}, s->key));")
+        self.line(f"{slot} = slot_of({layout.look_up('s->key')});")
 
     def _store_key(self, field: KeyField, value: str, big_endian: bool) -> None:
         """Write one part of the key; tries compare octets in network order."""
