@@ -18,10 +18,11 @@ from typing import Annotated, Any
 import uvicorn
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from p4cats import protocol
+from p4cats.controller import prometheus
 from p4cats.controller.controller import Controller
 from p4cats.controller.desired import Availability, Policy
 from p4cats.controller.errors import RequestRefused, SocketInUse
@@ -89,6 +90,7 @@ def build(controller: Controller) -> FastAPI:
     """Return the application that serves a controller."""
     app = FastAPI(title="p4cats controller", docs_url=None, redoc_url=None)
     overview = Overview(controller)
+    _add_metrics(app, overview)
 
     @app.exception_handler(RequestRefused)
     async def _refused(_request: Request, error: RequestRefused) -> JSONResponse:
@@ -100,7 +102,7 @@ def build(controller: Controller) -> FastAPI:
 
     @app.get("/status", response_model=None)
     async def _status() -> StatusView:
-        return overview.status()
+        return await overview.status()
 
     @app.get("/services", response_model=None)
     async def _services() -> list[ServiceView]:
@@ -186,8 +188,43 @@ async def serve(controller: Controller, path: Path) -> AsyncIterator[None]:
     """Serve a controller's API on a Unix socket while the context lasts; the file goes with it."""
     listener = _listen(path)
     inode = path.stat().st_ino
+    try:
+        async with _served(build(controller), listener):
+            yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == inode:
+                path.unlink()
+
+
+@contextlib.asynccontextmanager
+async def serve_metrics(controller: Controller, host: str, port: int) -> AsyncIterator[None]:
+    """Serve GET /metrics alone on a TCP address, as Prometheus wants it. Whoever reaches it may read."""
+    app = FastAPI(title="p4cats metrics", docs_url=None, redoc_url=None, openapi_url=None)
+    _add_metrics(app, Overview(controller))
+    try:
+        listener = sockets.create_server((host, port), family=_family(host))
+    except OSError as error:
+        raise SocketInUse(f"{host} port {port}: {error.strerror}; choose another for Prometheus") from None
+    async with _served(app, listener):
+        yield
+
+
+def _family(host: str) -> sockets.AddressFamily:
+    return sockets.AF_INET6 if ":" in host else sockets.AF_INET
+
+
+def _add_metrics(app: FastAPI, overview: Overview) -> None:
+    @app.get("/metrics")
+    async def _metrics() -> Response:
+        page = prometheus.exposition(await overview.status(), await overview.instances())
+        return Response(page, media_type=prometheus.CONTENT_TYPE)
+
+
+@contextlib.asynccontextmanager
+async def _served(app: FastAPI, listener: sockets.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
-        build(controller), log_level="warning", log_config=None, lifespan="off", access_log=False,
+        app, log_level="warning", log_config=None, lifespan="off", access_log=False,
         timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = _Server(config)
@@ -202,9 +239,6 @@ async def serve(controller: Controller, path: Path) -> AsyncIterator[None]:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
         listener.close()
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_ino == inode:
-                path.unlink()
 
 
 def _listen(path: Path) -> sockets.socket:

@@ -52,9 +52,14 @@ class Controller:
         socket: Path | None = None,
         *,
         timing: Timing | None = None,
+        prometheus: tuple[str, int] | None = None,
     ):
-        """`pipelines` has compiled programs by role (`edge`, `transit`) or by a switch's `program`."""
+        """`pipelines` has compiled programs by role (`edge`, `transit`) or by a switch's `program`.
+
+        `prometheus` is the address and port where Prometheus may read figures.
+        """
         self.topology, self.plan, self.socket = topology, plan, socket
+        self._prometheus = prometheus
         self.desired = Desired(topology, plan)
         self.metrics = MetricStore({item.id: item.service for item in topology.instances}, timing)
         self.responder = Responder(topology, plan)
@@ -235,10 +240,14 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def _api(self) -> AsyncIterator[None]:
-        if self.socket is None:
+        if self.socket is None and self._prometheus is None:
             yield
             return
         from p4cats.controller import api  # noqa: PLC0415 - takes a third of a second to load
 
-        async with api.serve(self, self.socket):
+        async with contextlib.AsyncExitStack() as stack:
+            if self.socket is not None:
+                await stack.enter_async_context(api.serve(self, self.socket))
+            if self._prometheus is not None:
+                await stack.enter_async_context(api.serve_metrics(self, *self._prometheus))
             yield

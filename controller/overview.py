@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from ipaddress import IPv6Address
 
@@ -33,19 +34,24 @@ class Overview:
         self._instances = {item.id: item for item in self.topology.instances}
         self._edges = [name for name, switch in self.plan.switches.items() if switch.role == "edge"]
 
-    def status(self) -> StatusView:
+    async def status(self) -> StatusView:
         """Return the state of the controller and its switches."""
         controller = self.controller
+        switches = await asyncio.gather(*(self._switch(session) for session in controller.sessions.values()))
         return {
             "network": self.topology.name,
             "version": __version__,
             "uptime_s": round(time.monotonic() - controller.started_s, 3),
             "converged": controller.is_converged,
             "converge_s": controller.converge_s,
-            "switches": [self._switch(session) for session in controller.sessions.values()],
+            "switches": switches,
         }
 
-    def _switch(self, session: SwitchSession) -> SwitchView:
+    async def _switch(self, session: SwitchSession) -> SwitchView:
+        told, dropped, options = await asyncio.gather(
+            session.read_status(), session.read_reasons("drops"), session.read_reasons("metrics")
+        )
+        peers = {number: port.peer.node for number, port in self.plan.switches[session.name].ports.items()}
         return {
             "name": session.name,
             "role": self.plan.switches[session.name].role,
@@ -60,6 +66,12 @@ class Overview:
             "pipeline": f"{session.cookie:#018x}",
             "since_s": round(time.monotonic() - session.since_s, 3),
             "error": session.error,
+            "target": told["target"] if told else None,
+            "generic_because": told["generic_because"] if told else None,
+            "ports": [{**port, "peer": peers.get(port["port"])} for port in told["ports"]] if told else [],
+            "switch_drops": told["drops"] if told else {},
+            "program_drops": dropped,
+            "metric_options": options,
         }
 
     def services(self) -> list[ServiceView]:

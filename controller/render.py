@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView, SwitchView
+from p4cats.switch_status import Traffic
 
 _STYLES = {"up": "green", "drained": "yellow", "down": "red"}
 
@@ -37,12 +38,77 @@ def status(view: StatusView) -> RenderableType:
         (view["network"], "bold"), f": up {view['uptime_s']:.0f} s, ",
         (converged, "green" if view["converged"] else "yellow"), took,
     )  # fmt: skip
-    table = _table("switch", "role", "address", "state", "entries", "error", right=("entries",))
+    table = _table("switch", "role", "target", "address", "state", "entries", "error", right=("entries",))
     for switch in view["switches"]:
         state, style = _state(switch)
-        cells = (switch["name"], switch["role"], switch["address"])
-        table.add_row(*cells, Text(state, style), str(switch["entries"]), Text(switch["error"] or "", "red"))
-    return Group(head, table)
+        cells = (switch["name"], switch["role"], switch["target"] or "-", switch["address"])
+        error = Text(switch["error"] or "", "red")
+        table.add_row(*cells, Text(state, style), str(switch["entries"]), error)
+    parts: list[RenderableType] = [head, table]
+    if any(switch["ports"] for switch in view["switches"]):
+        parts += ["", _ports(view["switches"])]
+    parts += [
+        Text(f"{switch['name']}: generic XDP, which is slow: {switch['generic_because']}", "yellow")
+        for switch in view["switches"]
+        if switch["generic_because"]
+    ]
+    drops = _drops(view["switches"])
+    return Group(*parts, *(["", drops] if drops.row_count else []))
+
+
+def _ports(switches: list[SwitchView]) -> Table:
+    table = _table("switch", "port", "to", "link", "mode", "rx", "bytes", "tx", "bytes", "lost")
+    for column in (1, 5, 6, 7, 8, 9):
+        table.columns[column].justify = "right"
+    for switch in switches:
+        for port in switch["ports"]:
+            first = port is switch["ports"][0]
+            lost = sum(port["drops"].values())
+            table.add_row(
+                switch["name"] if first else "", str(port["port"]), port["peer"] or port["interface"],
+                Text(port["state"], "green" if port["state"] == "up" else "red"),
+                Text(port["mode"], "yellow" if port["mode"] == "generic" else ""),
+                *_traffic(port["traffic"]), Text(short(lost), "red" if lost else ""),
+            )  # fmt: skip
+    return table
+
+
+def _traffic(traffic: Traffic | None) -> tuple[str, str, str, str]:
+    if traffic is None:
+        return ("-",) * 4
+    received = short(traffic["rx_packets"]), short(traffic["rx_bytes"])
+    return (*received, short(traffic["tx_packets"]), short(traffic["tx_bytes"]))
+
+
+def _drops(switches: list[SwitchView]) -> Table:
+    """Why packets were dropped; `ingress` and `egress` are left out where the program has its own reasons."""
+    table = _table("switch", "dropped by", "reason", "packets", right=("packets",))
+    for switch in switches:
+        explained = ("ingress", "egress") if switch["program_drops"] else ()
+        own = {reason: n for reason, n in switch["switch_drops"].items() if reason not in explained}
+        ports = (
+            (f"port {port['port']}", reason, packets)
+            for port in switch["ports"]
+            for reason, packets in port["drops"].items()
+        )
+        by_program = (("program", reason, packets) for reason, packets in switch["program_drops"].items())
+        by_switch = (("switch", reason, packets) for reason, packets in own.items())
+        name = switch["name"]
+        for by, reason, packets in (*by_program, *by_switch, *ports):
+            if packets:
+                table.add_row(name, by, reason, str(packets))
+                name = ""
+    return table
+
+
+def short(value: int) -> str:
+    """Return a count with three digits and a unit: 12345 is 12.3k."""
+    number = float(value)
+    for unit in ("", "k", "M", "G", "T"):
+        if number < 999.5 or unit == "T":
+            break
+        number /= 1000
+    return f"{number:.3g}{unit}" if number < 999.5 else f"{number:.0f}{unit}"
 
 
 def _state(switch: SwitchView) -> tuple[str, str]:

@@ -12,6 +12,7 @@ States of a session: not connected -> connected -> primary -> synced.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -32,10 +33,11 @@ from finsy import (
 )
 from finsy.proto import p4r, p4r_grpc
 
-from p4cats.controller import messages
+from p4cats.controller import messages, reasons
 from p4cats.controller.arbitration import Arbitration
 from p4cats.controller.difference import Update, apply, difference
 from p4cats.controller.entries import Entries, Entry, Key, by_key
+from p4cats.switch_status import METHOD, SERVICE, SwitchStatus
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ PIPELINE_S = 120.0
 """A switch may compile the program while it answers."""
 BACKOFF_S = (0.1, 2.0)
 """First and longest pause between attempts to connect, and after an update that failed."""
+STATUS_S = 2.0
+"""A switch that does not tell its status by then is busy: who asks the controller shall not wait."""
 _LOST = (GRPCStatusCode.UNAVAILABLE, GRPCStatusCode.CANCELLED, GRPCStatusCode.DEADLINE_EXCEEDED)
 BATCH = 128
 """Updates of one write: their errors must fit into the metadata that the client accepts (64 KiB)."""
@@ -150,14 +154,35 @@ class SwitchSession:
             except (P4ClientError, ValueError) as error:  # ValueError: the program has other fields
                 logger.debug("switch %s: packet not sent: %s", self.name, error)
 
+    async def read_status(self) -> SwitchStatus | None:
+        """Return what the switch tells of its ports and drops, None where it cannot."""
+        if self._client is None or not self.connected:
+            return None
+        assert self._client.channel is not None
+        ask = self._client.channel.unary_unary(f"/{SERVICE}/{METHOD}", response_deserializer=json.loads)
+        try:
+            found: SwitchStatus = await ask(b"", timeout=STATUS_S)
+        except grpc.RpcError as error:
+            logger.debug("switch %s: %s", self.name, error)
+            return None
+        return found
+
     async def read_counters(self, counter: str, indices: list[int]) -> dict[int, int]:
-        """Return packets counted in cells of a counter; empty if the switch cannot tell."""
-        if self.schema.counters.get(counter) is None:
+        """Return packets counted in those cells that a counter has; empty if the switch cannot tell."""
+        known = self.schema.counters.get(counter)
+        if known is None:
             return {}
-        wanted = [P4CounterEntry(counter, index=index).encode(self.schema) for index in indices]
+        cells = (index for index in indices if index < known.size)
+        wanted = [P4CounterEntry(counter, index=index).encode(self.schema) for index in cells]
         found = await self._read_cells(wanted)
-        cells = [P4CounterEntry.decode(entity, self.schema) for entity in found]
-        return {cell.index: cell.packet_count for cell in cells if cell.index is not None}
+        counted = [P4CounterEntry.decode(entity, self.schema) for entity in found]
+        return {cell.index: cell.packet_count for cell in counted if cell.index is not None}
+
+    async def read_reasons(self, counter: str) -> dict[str, int]:
+        """Return the cells of `drops` or `metrics` by name; empty if the switch cannot tell."""
+        names = reasons.cells(counter)
+        counted = await self.read_counters(counter, list(names))
+        return {names[index]: packets for index, packets in counted.items()}
 
     async def read_registers(self, register: str, indices: list[int]) -> dict[int, int]:
         """Return cells of a register; empty if the switch cannot tell (bmv2 cannot)."""

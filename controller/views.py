@@ -1,8 +1,17 @@
-"""What the controller tells: the JSON of its API, typed. No imports, so that clients start at once."""
+"""What the controller tells: the JSON of its API, typed. Few imports, so that clients start at once."""
 
 from __future__ import annotations
 
 from typing import TypedDict
+
+from p4cats.switch_status import PortStatus
+
+
+class PortView(PortStatus):
+    """One port of a switch."""
+
+    peer: str | None
+    """The switch or host behind it, None for a port that the topology does not have."""
 
 
 class SwitchView(TypedDict):
@@ -25,6 +34,18 @@ class SwitchView(TypedDict):
     since_s: float
     """How long it has been (dis)connected."""
     error: str | None
+    target: str | None
+    """model or xdp; None, and no ports, where the switch does not tell (bmv2) or is not connected."""
+    generic_because: str | None
+    """Why XDP is generic there."""
+    ports: list[PortView]
+    switch_drops: dict[str, int]
+    """Packets that did not leave, as the switch itself counts them. `ingress` and `egress` are all that the
+    program ended, also beacons that it took."""
+    program_drops: dict[str, int]
+    """Packets that the program dropped, by its reasons."""
+    metric_options: dict[str, int]
+    """What became of metric options that came in."""
 
 
 class StatusView(TypedDict):

@@ -24,7 +24,7 @@ from p4cats.controller import client
 from p4cats.controller.controller import Controller
 from p4cats.controller.switches import PipelineFiles
 from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig
-from p4cats.emulation.programs import switch_programs
+from p4cats.emulation.programs import choose_target, switch_programs
 from p4cats.emulation.switches import SwitchProcesses
 from p4cats.errors import UserError
 from p4cats.topologies.addressing import Plan
@@ -44,22 +44,27 @@ class DeploymentError(UserError):
 
 
 class Deployment:
-    """A running topology. `tell` is told what is being done, a few words at a time."""
+    """A running topology. `tell` is told what is being done, a few words at a time.
+
+    `target` is xdp, model, or auto: xdp where it runs. `prometheus` is where figures are served, if anywhere.
+    """
 
     def __init__(
         self,
         topology: Topology,
         *,
-        target: str = "model",
+        target: str = "auto",
         seed: int = 1,
         agents: bool = True,
+        prometheus: tuple[str, int] | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ):
         self.topology = topology
         self.plan = Plan(topology)
-        self.target = target
+        self.target = choose_target(topology, target)
         self._seed = seed
         self._agents = agents
+        self._prometheus = prometheus
         self._tell = tell
         self._stack = ExitStack()
         self.servers: dict[int, subprocess.Popen[bytes]] = {}
@@ -87,7 +92,10 @@ class Deployment:
         self._tell("starting the controller")
         files = {key: PipelineFiles(p.p4info, p.device_config) for key, p in programs.items()}
         socket = self.network.directory / "controller.sock"
-        controller = Controller(self.topology, self.plan, dict(self.switches.addresses), files, socket=socket)
+        controller = Controller(
+            self.topology, self.plan, dict(self.switches.addresses), files, socket,
+            prometheus=self._prometheus,
+        )  # fmt: skip
         self._stack.enter_context(_running(controller))
         self.controller = client.ControllerClient(socket)
         if self._agents:

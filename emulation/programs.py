@@ -15,6 +15,7 @@ from p4cats.compiler.diagnostics import CompileError, Reporter, Severity
 from p4cats.compiler.driver import compile_file
 from p4cats.compiler.ir import nodes as ir
 from p4cats.compiler.parse import preprocess_to_text
+from p4cats.emulation.environment import why_not_xdp
 from p4cats.errors import UserError
 from p4cats.switch.stf import StfResult, parse_stf, run_statements
 from p4cats.topologies.schema import Topology
@@ -135,13 +136,16 @@ def switch_programs(topology: Topology, directory: Path, target: str) -> dict[st
 
 
 def choose_target(topology: Topology, target: str, keep: Path | None = None) -> str:
-    """The target of a topology's switches: auto is xdp, or the model where xdp refuses one of the programs.
+    """The target of a topology's switches: auto is xdp, or the model where this machine or xdp refuses it.
 
     Why it is the model is told in a line on stderr. `keep` is a directory for NAME.bpf.c, the C text that xdp
     runs. UserError where target xdp refuses a program, or one does not compile.
     """
     if target not in ("auto", "xdp") or (target == "xdp" and keep is None):
         return target
+    if target == "auto" and (lacking := why_not_xdp()) is not None:
+        print(f"p4cats: target model, which is slow; xdp does not run here: {lacking}", file=sys.stderr)
+        return "model"
     from p4cats.switch.xdp.loader import LoadError, load  # noqa: PLC0415 (libbpf may be missing)
 
     for path in _program_paths(topology).values():

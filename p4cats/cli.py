@@ -224,6 +224,9 @@ def up(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the C text that target xdp runs in PROG.bpf.c.")
     ] = False,
+    prometheus: Annotated[
+        str | None, typer.Option(metavar="[ADDR:]PORT", help="Serve figures for Prometheus at /metrics.")
+    ] = None,
 ) -> None:
     """Bring a topology up: network, switches, controller, agents, servers. Until Ctrl-C.
 
@@ -232,8 +235,8 @@ def up(
     from p4cats.emulation.up import run_up
 
     _need_root("an emulated network")
-    kept = Path.cwd() if keep else None
-    raise typer.Exit(run_up(topology, target=_resolve_for_packets(target), cli=cli, keep=kept))
+    kept, chosen = Path.cwd() if keep else None, _resolve_for_packets(target)
+    raise typer.Exit(run_up(topology, target=chosen, cli=cli, keep=kept, prometheus=prometheus))
 
 
 @app.command()
@@ -298,7 +301,7 @@ def _show(as_json: bool, value: Any, render: Callable[[Any], Any]) -> None:
 
 @app.command()
 def status(network: Network = None, as_json: AsJson = False) -> None:
-    """What the controller knows of its switches.
+    """The switches: what they hold, their ports, and why they dropped packets.
 
     Example: p4cats status
     """

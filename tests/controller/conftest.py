@@ -6,6 +6,8 @@ import contextlib
 import pytest
 from controlled_network import Network
 
+from p4cats.controller import client
+
 
 @pytest.fixture
 def on_network(tmp_path):
@@ -20,5 +22,25 @@ def on_network(tmp_path):
                 await body(network)
 
         asyncio.run(main())
+
+    return run
+
+
+@pytest.fixture
+def with_client(on_network, tmp_path):
+    """Run `body(network, controller, ask)`; `ask(function)` calls the client outside the event loop."""
+
+    def run(body, **options):
+        async def main(network):
+            path = tmp_path / "run" / "edge-cloud" / "controller.sock"
+            async with network.controlled(path, **options) as controller:
+                with client.connect("edge-cloud", tmp_path / "run") as found:
+                    await body(
+                        network,
+                        controller,
+                        lambda name, *a, **k: asyncio.to_thread(getattr(found, name), *a, **k),
+                    )
+
+        on_network(main)
 
     return run

@@ -6,12 +6,15 @@ of p4src; ids are arbitrary.
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 from pathlib import Path
 
 import grpc
 from finsy import pbutil
 from finsy.proto import U128, p4i, p4r, p4r_grpc, rpc_code, rpc_status
+
+from p4cats import switch_status
 
 EXACT, LPM = p4i.MatchField.EXACT, p4i.MatchField.LPM
 ADJACENCY = {"port": 9, "source": 48, "neighbor": 48}
@@ -69,7 +72,7 @@ def p4info(tables=EDGE):
         added.preamble.CopyFrom(p4i.Preamble(id=0x04000000 | number, name=name, alias=name))
         for index, (field, width) in enumerate(header.items(), 1):
             added.metadata.add(id=index, name=field, bitwidth=width)
-    for number, name in enumerate(("steered", "placed"), 1):
+    for number, name in enumerate(("steered", "placed", "drops", "metrics"), 1):
         counter = info.counters.add(size=1024, spec=p4i.CounterSpec(unit=p4i.CounterSpec.PACKETS))
         counter.preamble.CopyFrom(p4i.Preamble(id=0x12000000 | number, name=name, alias=name))
     for number, (name, width) in enumerate(REGISTERS.items(), 1):
@@ -98,6 +101,8 @@ class FakeSwitch(p4r_grpc.P4RuntimeServicer):
         self.history = []
         self.registers = None
         """Cells by register and index; None: not readable, as on bmv2."""
+        self.status = None
+        """What p4cats.Switch/Status answers; None: there is no such method, as on bmv2."""
         self.forget()
         self._server = None
 
@@ -110,6 +115,11 @@ class FakeSwitch(p4r_grpc.P4RuntimeServicer):
         self.pushes = 0
         self.requests = Counter()
 
+    async def _status(self, _request, context):
+        if self.status is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        return json.dumps(self.status).encode()
+
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
@@ -117,6 +127,9 @@ class FakeSwitch(p4r_grpc.P4RuntimeServicer):
     async def start(self):
         self._server = grpc.aio.server()
         p4r_grpc.add_P4RuntimeServicer_to_server(self, self._server)
+        methods = {switch_status.METHOD: grpc.unary_unary_rpc_method_handler(self._status)}
+        handler = grpc.method_handlers_generic_handler(switch_status.SERVICE, methods)
+        self._server.add_generic_rpc_handlers((handler,))
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         assert self.port
         await self._server.start()

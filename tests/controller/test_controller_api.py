@@ -19,26 +19,6 @@ from p4cats.controller.metrics import Timing
 FLOW = "2001:db8:1:1::2,2001:db8:ca75::53,udp,40000,8080"
 
 
-@pytest.fixture
-def with_client(on_network, tmp_path):
-    """Run `body(network, controller, ask)`; `ask(function)` calls the client outside the event loop."""
-
-    def run(body, **options):
-        async def main(network):
-            path = tmp_path / "run" / "edge-cloud" / "controller.sock"
-            async with network.controlled(path, **options) as controller:
-                with client.connect("edge-cloud", tmp_path / "run") as found:
-                    await body(
-                        network,
-                        controller,
-                        lambda name, *a, **k: asyncio.to_thread(getattr(found, name), *a, **k),
-                    )
-
-        on_network(main)
-
-    return run
-
-
 def shown(renderable):
     console = Console(width=160, force_terminal=False)
     with console.capture() as capture:
