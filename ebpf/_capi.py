@@ -52,6 +52,10 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "perf_buffer__consume": (c_int, P),
     "perf_buffer__epoll_fd": (c_int, P),
     "perf_buffer__free": (None, P),
+    "ring_buffer__new": (P, c_int, P, P, P),
+    "ring_buffer__consume": (c_int, P),
+    "ring_buffer__epoll_fd": (c_int, P),
+    "ring_buffer__free": (None, P),
     "bpf_link__destroy": (c_int, P),
     "bpf_iter_create": (c_int, c_int),
     "bpf_map_lookup_elem": (c_int, c_int, P, P),
@@ -60,6 +64,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "bpf_map_lookup_and_delete_elem": (c_int, c_int, P, P),
     "bpf_map_get_next_key": (c_int, c_int, P, P),
     "bpf_map_get_fd_by_id": (c_int, c_uint32),
+    "bpf_map_update_batch": (c_int, c_int, P, P, POINTER(c_uint32), P),
     "bpf_map_lookup_batch": (c_int, c_int, P, P, P, P, POINTER(c_uint32), P),
     "bpf_obj_pin": (c_int, c_int, c_char_p),
     "bpf_obj_get": (c_int, c_char_p),
@@ -148,6 +153,8 @@ SAMPLE = ct.CFUNCTYPE(None, P, c_int, P, c_uint32)
 """perf_buffer_sample_fn."""
 LOST = ct.CFUNCTYPE(None, P, c_int, c_uint64)
 """perf_buffer_lost_fn."""
+RECORD = ct.CFUNCTYPE(c_int, P, P, c_size_t)
+"""ring_buffer_sample_fn."""
 
 
 class MapInfo(ct.Structure):

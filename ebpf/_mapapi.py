@@ -2,8 +2,9 @@
 
 import ctypes as ct
 import errno
+import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -49,19 +50,19 @@ class Map:
 
     def close(self) -> None:
         """Close the file descriptor of a map that was pinned or found by id."""
-        if self._fd >= 0:
+        if self._fd >= 0 and not self.pointer:
             os.close(self._fd)
             self._fd = -1
 
     @property
     def fd(self) -> int:
         """The file descriptor in this process."""
-        if self._fd >= 0:
-            return self._fd
-        fd: int = _capi.lib().bpf_map__fd(self.pointer) if self.pointer else -errno.EBADF
-        if fd < 0:
-            raise LibbpfError(f"map {self.name} is not loaded", -fd)
-        return fd
+        if self._fd < 0:
+            fd: int = _capi.lib().bpf_map__fd(self.pointer) if self.pointer else -errno.EBADF
+            if fd < 0:
+                raise LibbpfError(f"map {self.name} is not loaded", -fd)
+            self._fd = fd
+        return self._fd
 
     # -- before the object's load
 
@@ -140,6 +141,18 @@ class Map:
         if error:
             raise LibbpfError(f"update map {self.name}", -error)
 
+    def update_batch(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Set entries of a hash, array or trie in one system call (since kernel 5.6), one by one.
+
+        Where that fails, some of them are set.
+        """
+        count = ct.c_uint32(len(keys))
+        octets = b"".join(keys), b"".join(values)
+        if [len(o) for o in octets] != [len(keys) * self.info.key_size, len(keys) * self._value_room]:
+            raise ValueError(f"map {self.name}: keys or values have not the map's size")
+        if error := _capi.lib().bpf_map_update_batch(self.fd, *octets, ct.byref(count), None):
+            raise LibbpfError(f"update map {self.name}, entry {count.value} of {len(keys)}", -error)
+
     def delete(self, key: bytes) -> bool:
         """Remove an entry; return False when there was none."""
         error = _capi.lib().bpf_map_delete_elem(self.fd, self._key(key))
@@ -198,6 +211,17 @@ class Map:
                     raw_values[i * value_size : (i + 1) * value_size],
                 )
             start = cursor
+
+    def memory(self) -> mmap.mmap:
+        """Return the values of an array made with BPF_F_MMAPABLE, to read without system calls.
+
+        Values follow each other, each padded to 8 octets (since kernel 5.5).
+        """
+        size = (self.info.value_size + 7) // 8 * 8 * self.info.max_entries
+        try:
+            return mmap.mmap(self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
+        except OSError as error:
+            raise LibbpfError(f"memory of map {self.name}", error.errno or 0) from error
 
     def _key(self, key: bytes) -> bytes:
         if len(key) != self.info.key_size:

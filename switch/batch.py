@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from finsy.proto import p4r
@@ -29,7 +29,7 @@ logger = logging.getLogger("p4cats.switch")
 SLICE_S = 0.002
 """How long a request works before packets get the loop again."""
 SLICE_UPDATES = 32
-"""Updates between two looks at the clock."""
+"""Objects of a request between two looks at the clock."""
 
 _REQUEST = p4r.WriteRequest
 _INSERT, _MODIFY, _DELETE = p4r.Update.INSERT, p4r.Update.MODIFY, p4r.Update.DELETE
@@ -51,33 +51,33 @@ async def write_batch(
     reversible = atomicity != _REQUEST.CONTINUE_ON_ERROR
     undo: list[p4r.Update] = []
 
-    def write_checked(data: bytes) -> None:
-        update = parse_update(data)
+    def write_one(some: Sequence[bytes]) -> int:
+        update = parse_update(some[0])
         if restricted:
             role.check_write(name, written_ids(update.entity))
         back = inverse(store, update) if reversible else []
         store.write(update)
         undo.extend(back)
+        return 1
 
-    write: Callable[[bytes], None] = write_checked if restricted or reversible else store.write_serialised
+    write = write_one if restricted or reversible else store.write_some
     errors: dict[int, P4RuntimeError] = {}
     until = time.perf_counter() + SLICE_S
-    for index, update in enumerate(updates):
+    at = 0
+    while at < len(updates):
+        done = 1
         try:
-            write(update)
+            done = write(updates[at : at + SLICE_UPDATES])
         except P4RuntimeError as refused:
-            errors[index] = refused
+            errors[at] = refused
         except Exception as broken:
             logger.exception("internal error in a write")
-            errors[index] = P4RuntimeError(Code.INTERNAL, f"internal error: {broken!r}")
+            errors[at] = P4RuntimeError(Code.INTERNAL, f"internal error: {broken!r}")
         if errors and reversible:
             _roll_back(store, undo)
-            return _aborted(len(updates), index, errors[index])
-        if (
-            not index % SLICE_UPDATES
-            and time.perf_counter() >= until
-            and atomicity != _REQUEST.DATAPLANE_ATOMIC
-        ):
+            return _aborted(len(updates), at, errors[at])
+        at += done
+        if time.perf_counter() >= until and atomicity != _REQUEST.DATAPLANE_ATOMIC:
             await asyncio.sleep(0)
             until = time.perf_counter() + SLICE_S
     if not errors:

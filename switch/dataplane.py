@@ -135,6 +135,9 @@ class DataPlane(Protocol):
     def insert_entry(self, table: str, entry: TableEntry) -> None:
         """Add an entry that is not there."""
 
+    def insert_entries(self, table: str, entries: Sequence[TableEntry]) -> None:
+        """Add entries that are not there; packets may see some before others. An error adds none."""
+
     def modify_entry(self, table: str, entry: TableEntry) -> None:
         """Replace the target of the entry with this key and priority; its counter and meter stay."""
 

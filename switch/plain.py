@@ -54,8 +54,8 @@ class PlainInserts:
                 if action.id not in table.default_only and _all_bits(action.params.values())
             ]
 
-    def read(self, data: bytes) -> tuple[dp.Key, int, dp.ActionCall] | None:
-        """Key, priority and action of an update; None where it is not plain, or not right."""
+    def read(self, data: bytes) -> dp.TableEntry | None:
+        """The entry of an update; None where it is not plain, or not right."""
         if len(data) > _LONGEST:
             return None
         for number, shape in enumerate(self._shapes):
@@ -114,12 +114,12 @@ class _Shape:
         lengths = bytes(map(len, filter(None, self._contents(groups))))
         return groups if lengths == b"".join(self._lengths(groups)) else None
 
-    def entry(self, groups: tuple[bytes, ...]) -> tuple[dp.Key, int, dp.ActionCall]:
-        """Key, priority and action; P4RuntimeError where a value is wrong."""
+    def entry(self, groups: tuple[bytes, ...]) -> dp.TableEntry:
+        """The entry that the parts make; P4RuntimeError where a value is wrong."""
         key = tuple([read(groups) for read in self._fields])
         data = tuple([decode(groups[at]) for at, decode in self._params])
         priority = 0 if self._priority is None else _of_varint(groups[self._priority])
-        return key, priority, dp.ActionCall(self._action, data)
+        return dp.TableEntry(key, priority, dp.ActionCall(self._action, data))
 
     # -- the expression ------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ It knows nothing of gRPC, sessions or time beyond its Clock; it can be driven fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from finsy.proto import p4i, p4r
@@ -91,11 +91,16 @@ class Store:
 
     # -- controllers ---------------------------------------------------------------------------
 
-    def write_serialised(self, update: bytes) -> None:
-        """`write` of an update that need not be parsed where it is in plain form."""
-        table = self._tables_by_tag.get(update[TABLE])
-        if table is None or not table.insert_plain(update):
-            self.write(parse_update(update))
+    def write_some(self, updates: Sequence[bytes]) -> int:
+        """Carry out the first of these serialised updates, or more at once; how many.
+
+        P4RuntimeError where the first one is refused. Plain INSERTs into one table go together, unparsed.
+        """
+        table = self._tables_by_tag.get(updates[0][TABLE])
+        done = table.insert_plain(updates) if table is not None else 0
+        if not done:
+            self.write(parse_update(updates[0]))
+        return done or 1
 
     def write(self, update: p4r.Update) -> None:
         """Carry out one update or raise P4RuntimeError; a refused update changes nothing."""

@@ -6,7 +6,7 @@ builds no messages. What lives in the data plane (counters, time since the last 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from finsy.proto import p4i, p4r
 
@@ -65,19 +65,28 @@ class TableStore:
         else:
             self._delete(entry)
 
-    def insert_plain(self, update: bytes) -> bool:
-        """Carry out a serialised INSERT in plain form; False, with nothing changed: `write` shall look."""
-        plain = self._plain.read(update)
-        if plain is None:
-            return False
-        key, priority, call = plain
-        entries = self.entries
-        name = key, priority
-        if name in entries or len(entries) >= self.schema.size:
-            return False
-        self._dataplane.insert_entry(self.name, dp.TableEntry(key, priority, call))
-        entries[name] = Record(key, priority, call, frame_measured(update[ENTITY:]))
-        return True
+    def insert_plain(self, updates: Sequence[bytes]) -> int:
+        """Carry out the serialised INSERTs in plain form that these updates begin with; how many they are.
+
+        At the first that is not in plain form, not for this table or not right it stops: `write` shall look.
+        """
+        entries: list[dp.TableEntry] = []
+        records: dict[EntryKey, Record] = {}
+        room = self.schema.size - len(self.entries)
+        for update in updates:
+            entry = self._plain.read(update)
+            if entry is None:
+                break
+            name = entry.key, entry.priority
+            if name in self.entries or name in records or len(records) >= room:
+                break
+            entries.append(entry)
+            wire = frame_measured(update[ENTITY:])
+            records[name] = Record(entry.key, entry.priority, entry.target, wire)
+        if entries:
+            self._dataplane.insert_entries(self.name, entries)
+            self.entries.update(records)
+        return len(entries)
 
     def _insert(self, entry: p4r.TableEntry) -> None:
         schema = self.schema

@@ -94,6 +94,11 @@ class ModelDataPlane(Pipeline):
         row.last_hit = self.clock()
         state.insert(row)
 
+    def insert_entries(self, table: str, entries: Sequence[TableEntry]) -> None:
+        """Add entries that are not there."""
+        for entry in entries:
+            self.insert_entry(table, entry)
+
     def modify_entry(self, table: str, entry: TableEntry) -> None:
         """Replace the target of the entry with this key and priority; its counter and meter stay."""
         state = self.engine.tables[table]

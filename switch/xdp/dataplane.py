@@ -102,7 +102,8 @@ class XdpDataPlane:
             match = tuple(_match(p, k) for p, k in zip(entry.patterns, keys, strict=True))
             if table.name(match, entry.priority) not in table.rows:  # the first of equal entries wins
                 slot = table.filled(entry.call.action.name, entry.call.data)
-                table.insert(match, entry.priority, slot)
+                call = ActionCall(entry.call.action.name, tuple(entry.call.data))
+                table.insert([TableEntry(match, entry.priority, call)], [slot])
 
     # -- packets ------------------------------------------------------------------------------
 
@@ -163,11 +164,17 @@ class XdpDataPlane:
 
     def insert_entry(self, table: str, entry: TableEntry) -> None:
         """Add an entry that is not there."""
+        self.insert_entries(table, (entry,))
+
+    def insert_entries(self, table: str, entries: Sequence[TableEntry]) -> None:
+        """Add entries that are not there; packets may see some before others. An error adds none."""
         state = self.tables[table]
-        slot = self._slot(table, entry)
+        slots = [self._slot(table, entry) for entry in entries]
         if state.last_hit is not None:
-            state.last_hit[slot] = self._now()
-        state.insert(entry.key, entry.priority, slot).idle_timeout = entry.idle_timeout_ns
+            now = self._now()
+            for slot in slots:
+                state.last_hit[slot] = now
+        state.insert(entries, slots)
 
     def modify_entry(self, table: str, entry: TableEntry) -> None:
         """Replace the target of the entry with this key and priority; its counter and meter stay."""

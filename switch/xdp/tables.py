@@ -15,8 +15,9 @@ from typing import Any
 
 from p4cats.compiler.backends.xdp import ActionLayout, TableLayout
 from p4cats.compiler.backends.xdp.layout import ParameterLayout
+from p4cats.ebpf.errors import EbpfError
 from p4cats.ebpf.libbpf import Map
-from p4cats.switch.dataplane import CounterData, Exact, Key, Lpm, Match
+from p4cats.switch.dataplane import CounterData, Exact, Key, Lpm, Match, TableEntry
 from p4cats.switch.xdp.loader import Loaded
 from p4cats.switch.xdp.ternary import TernaryFinder
 
@@ -116,17 +117,24 @@ class XdpTable:
         """An entry; None is the default."""
         return self.default if key is None else self.rows[self.name(key, priority)]
 
-    def insert(self, key: Key, priority: int, slot: int) -> Row:
-        """Add an entry."""
-        name = self.name(key, priority)
-        if name in self.rows:
-            raise KeyError(f"{self.layout.name}: entry is there already")
-        self._order += 1
-        row = Row(key, name[1], slot, self._order)
-        self.rows[name] = row
-        self._fresh(row)
-        self._finder.set(row)
-        return row
+    def insert(self, entries: Sequence[TableEntry], slots: Sequence[int]) -> None:
+        """Add entries, whose actions are in these slots; an error leaves things as they were."""
+        rows = []
+        for entry, slot in zip(entries, slots, strict=True):
+            name = self.name(entry.key, entry.priority)
+            if name in self.rows:
+                raise KeyError(f"{self.layout.name}: entry is there already")
+            self._order += 1
+            row = Row(entry.key, name[1], slot, self._order, entry.idle_timeout_ns)
+            self.rows[name] = row
+            self._fresh(row)
+            rows.append(row)
+        try:
+            self._finder.add(rows)
+        except EbpfError:
+            for row in rows:
+                self.delete(row.key, row.priority)
+            raise
 
     def exchange(self, row: Row, slot: int, key: bool = True) -> None:
         """Let an entry (or, without key, the default) have another slot; its counter and meter stay."""
@@ -217,17 +225,22 @@ def _octets_of(part: ParameterLayout, value: int) -> int | bytes:
 # -- what finds a slot ------------------------------------------------------------------------
 
 
-class _Nothing:
-    """A table without key."""
+class _Finder:
+    """What leads from a key to a slot; this one is for tables without key."""
 
     def set(self, row: Row) -> None:
-        """Entries are not possible."""
+        """Let the key lead to the row's slot."""
 
     def remove(self, row: Row) -> None:
-        """Nothing to do."""
+        """Let the key lead nowhere."""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """`set` for rows that are new."""
+        for row in rows:
+            self.set(row)
 
 
-class _Index:
+class _Index(_Finder):
     """An array of slot numbers by the key's bits."""
 
     def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
@@ -246,7 +259,7 @@ class _Index:
         self._slots[self._number(row)] = 0
 
 
-class _Hash:
+class _Hash(_Finder):
     """A BPF hash map."""
 
     def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
@@ -262,6 +275,10 @@ class _Hash:
     def set(self, row: Row) -> None:
         """Enter the slot."""
         self._map.update(self._octets(row), _U32.pack(row.slot))
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Enter all slots, in one system call."""
+        self._map.update_batch([self._octets(row) for row in rows], [_U32.pack(row.slot) for row in rows])
 
     def remove(self, row: Row) -> None:
         """Remove the key."""
@@ -283,7 +300,7 @@ class _Trie(_Hash):
         return _U32.pack(bits) + number.to_bytes(size - 4, "big")
 
 
-class _Ternary:
+class _Ternary(_Finder):
     """Masks, buckets and a list."""
 
     def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
@@ -298,7 +315,7 @@ class _Ternary:
         self._finder.remove(row.priority, row.order)
 
 
-def _finder(layout: TableLayout, loaded: Loaded) -> _Nothing | _Index | _Hash | _Ternary:
+def _finder(layout: TableLayout, loaded: Loaded) -> _Finder:
     match layout.kind:
         case "index":
             return _Index(layout, loaded)
@@ -309,7 +326,7 @@ def _finder(layout: TableLayout, loaded: Loaded) -> _Nothing | _Index | _Hash | 
         case "ternary":
             return _Ternary(layout, loaded)
         case _:
-            return _Nothing()
+            return _Finder()
 
 
 def _value(match: Match) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from typing import Any
@@ -213,5 +214,29 @@ def test_tables_agree_with_the_model(seed: int) -> None:
                     name,
                     entry,
                 )
+    finally:
+        pair.close()
+
+
+def test_entries_that_the_kernel_refuses_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair(compile_file(HERE / "tables.p4"))
+    try:
+        name, script = "Lookup.prefixes", Script(0)
+        entries = [
+            TableEntry((Exact(odd), Lpm(0, 0)), 0, ActionCall("Lookup.set_lpm", (odd, 1))) for odd in range(3)
+        ]
+        with monkeypatch.context() as patch:
+
+            def refuse(*_: object) -> None:
+                raise LibbpfError("update map", errno.ENOMEM)
+
+            patch.setattr(Map, "update_batch", refuse)
+            with pytest.raises(LibbpfError):
+                pair.xdp.insert_entries(name, entries)
+        pair.send(0, script.packet())
+        pair.both(lambda p: p.insert_entries(name, entries))
+        script.values["odd"] = [0, 1, 2, 3]
+        for _ in range(20):
+            pair.send(0, script.packet())
     finally:
         pair.close()

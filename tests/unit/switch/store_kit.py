@@ -47,6 +47,10 @@ class FakeDataPlane:
         assert (table, entry.key, entry.priority) not in self.entries
         self.entries[table, entry.key, entry.priority] = entry
 
+    def insert_entries(self, table: str, entries: Sequence[dp.TableEntry]) -> None:
+        for entry in entries:
+            self.insert_entry(table, entry)
+
     def modify_entry(self, table: str, entry: dp.TableEntry) -> None:
         self.entries[table, entry.key, entry.priority] = entry
 
@@ -227,7 +231,8 @@ class Kit:
     # -- requests ------------------------------------------------------------------------------
 
     def write(self, kind: p4r.Update.Type.ValueType, **entity: object) -> None:
-        self.store.write_serialised(p4r.Update(type=kind, entity=p4r.Entity(**entity)).SerializeToString())
+        update = p4r.Update(type=kind, entity=p4r.Entity(**entity))
+        assert self.store.write_some([update.SerializeToString()]) == 1
 
     def insert(self, entry: p4r.TableEntry) -> None:
         self.write(INSERT, table_entry=entry)

@@ -55,7 +55,7 @@ def test_unparsed_updates_have_the_effect_of_parsed_ones(seed: int) -> None:
         data = bytearray(p4r.Update(type=INSERT, entity=entity).SerializeToString())
         if rng.random() < 0.5:
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        found = effect(octets, octets.store.write_serialised, bytes(data))
+        found = effect(octets, lambda d: octets.store.write_some([d]), bytes(data))
         expected = effect(messages, lambda d: messages.store.write(parse_update(d)), bytes(data))
         assert found == expected, data.hex()
         accepted += found[0] == Code.OK
@@ -77,7 +77,7 @@ def test_a_value_that_looks_like_the_next_field_is_still_a_value() -> None:
 
 def test_update_that_is_no_message_is_invalid() -> None:
     with pytest.raises(P4RuntimeError, match="INVALID_ARGUMENT"):
-        Kit().store.write_serialised(b"\x08\x01\x12\x7f")
+        Kit().store.write_some([b"\x08\x01\x12\x7f"])
 
 
 def test_write_request_with_unparsed_updates_is_the_same_on_the_wire() -> None:
