@@ -1,75 +1,69 @@
 """The host agent: stamp and sense on every host of this kernel, beacons, reports.
 
     agent = Agent(AgentConfig.read(path))
-    agent.start()            # programs attached, connections counted from here on
-    agent.serve(stop_event)  # refresh, beacons, reports, until the event is set
-    agent.stop()             # nothing left behind
+    agent.start()      # programs attached, connections counted from here on
+    agent.serve()      # refresh, beacons, reports, until `end` is called
+    agent.stop()       # nothing left behind
 
 The agent stays in its mount namespace (pins live there) and enters a host's network
 namespace only to attach and to open a beacon socket. While it runs, stamping needs no help:
 it only refreshes scores, service times and power, and proves to be alive. What it leaves when
-killed, the next start removes.
+killed, the next start removes. `end`, `reload` and `take_keys` may be called from other threads and
+from signal handlers; everything else happens in the thread of `serve`.
 """
 
 import logging
+import os
+import select
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
-from p4cats import netns
 from p4cats.ebpf import normalise, power, system
-from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig
-from p4cats.ebpf.errors import ConfigError, EbpfError
-from p4cats.ebpf.meter import Average, CpuUse, InstanceMeter, Metrics, Network, NetworkUse
+from p4cats.ebpf.config import AgentConfig, HostConfig
+from p4cats.ebpf.counters import Counters
+from p4cats.ebpf.errors import ConfigError
+from p4cats.ebpf.hosts import Host, Instance, place
+from p4cats.ebpf.keys import Key, Keyring
+from p4cats.ebpf.libbpf import RingBuffer
+from p4cats.ebpf.meter import READING_S, Average, InstanceMeter, Metrics
 from p4cats.ebpf.ownership import Ownership
-from p4cats.ebpf.reporter import HttpReporter
-from p4cats.ebpf.sense import Sense
+from p4cats.ebpf.reporter import HttpReporter, Report
+from p4cats.ebpf.sense import Scheduler, Sense
 from p4cats.ebpf.stamp import Stamp
 from p4cats.errors import UserError
-from p4cats.protocol import BEACON_PORT
+from p4cats.protocol import FLAG_DRAINING
 
 _log = logging.getLogger(__name__)
 
-Report = Callable[[Sequence[Metrics]], None]
-
-
-@dataclass
-class _Instance:
-    config: InstanceConfig
-    key: bytes
-    meter: InstanceMeter
-    beacon: socket.socket
-    unreachable: set[str] = field(default_factory=set)
-
-
-@dataclass
-class _Host:
-    config: HostConfig
-    network: Network
-    instances: list[_Instance]
-    network_use: NetworkUse
+LAST_BEACONS = 3
+"""With flag D, when an instance is taken out of service (docs/protocol.md, 5)."""
+_FIXED = ("pin_dir", "run_dir", "controller_socket", "authentication", "power")
+"""What a reload cannot change."""
 
 
 class Agent:
     """The agent, from `start` to `stop`. `report` gets all instances' metrics at every report interval."""
 
-    def __init__(self, config: AgentConfig, report: Report | None = None) -> None:
+    def __init__(self, config: AgentConfig, report: Callable[[Report], None] | None = None) -> None:
         self.config = config
         self._report = report
         self._cleanup = ExitStack()
-        self._hosts: list[_Host] = []
-        self._metrics: list[Metrics] = []
-        self._cpu = CpuUse()
+        self._hosts: dict[tuple[Path | None, str], Host] = {}
+        self._meters: dict[int, InstanceMeter] = {}
+        self._metrics: dict[int, Metrics] = {}
         self._cpu_use = Average()
         self._run_queue_us = Average()
         self._watts: float | None = None
+        self._ended = threading.Event()
+        self._reload_from: Path | None = None
+        self._new_keys: deque[dict[int, Key]] = deque()
+        self._pace_ms = config.refresh_min_ms
 
     def start(self) -> None:
         """Attach everything; on any failure undo all of it and raise EbpfError."""
@@ -80,21 +74,29 @@ class Agent:
 
     def _start(self, stack: ExitStack) -> None:
         config = self.config
-        owner = Ownership(config.run_dir, config.pin_dir)
-        stack.callback(owner.release)
-        if owner.clean_leftovers():
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        stack.callback(os.close, self._wake)
+        self._owner = Ownership(config.run_dir, config.pin_dir)
+        stack.callback(self._owner.release)
+        if self._owner.clean_leftovers():
             _log.warning("removed what an agent that was killed had left")
         system.ensure_bpffs(config.pin_dir)
-        owner.begin()
+        self._owner.begin()
         self._stamp = Stamp(config.pin_dir)
         stack.callback(self._stamp.close)
-        stack.callback(lambda: owner.sequences.update(self._sequences()))
-        for host in config.hosts:
-            self._hosts.append(self._add_host(host, owner, stack))
+        self._counters = Counters(self._stamp.counters)
+        stack.callback(self._counters.close)
+        self._keyring = Keyring(self._stamp.keys, self._owner.used)
+        stack.callback(self._remember_keys)
+        self._changes = RingBuffer(self._stamp.changes, self._changed)
+        stack.callback(self._changes.close)
+        stack.callback(self._close_hosts)
+        for item in config.hosts:
+            self._add_host(item)
         self._sense = Sense(config.pin_dir)
         stack.callback(self._sense.close)
         self._sense.count_established({host.netns for host in config.hosts})
-        self._last_run_queue = self._sense.run_queue()
+        self._scheduler: Scheduler = self._sense.scheduler()
         self._rapl = power.Rapl()
         self._use_rapl = self._rapl.readable and (
             config.power == "rapl" or (config.power == "auto" and len(config.hosts) == 1)
@@ -102,100 +104,173 @@ class Agent:
         if config.power == "rapl" and not self._rapl.readable:
             raise ConfigError('power "rapl": no RAPL counters in /sys/class/powercap; use "model"')
         if self._report is None and config.controller_socket is not None:
-            reporter = HttpReporter(config.controller_socket)
+            reporter = HttpReporter(config.controller_socket, self.take_keys)
             stack.callback(reporter.close)
             self._report = reporter
         self.refresh()
-        stack.callback(owner.detach)  # last in, first out: nothing is stamped while the rest goes
-        for host in config.hosts:
-            owner.add(self._stamp.attach(host.netns, host.interface))
-
-    def _add_host(self, host: HostConfig, owner: Ownership, stack: ExitStack) -> _Host:
-        inode = netns.inode(host.netns)
-        with netns.entered(host.netns):
-            network = Network(host, open("/proc/thread-self/net/dev"))  # noqa: SIM115  closed at the end
-            stack.callback(network.close)
-            instances = []
-            for config in host.instances:
-                beacon = _beacon_socket(host, config)
-                stack.callback(beacon.close)
-                key = self._stamp.key(inode, config.address)
-                instances.append(_Instance(config, key, InstanceMeter(config), beacon))
-        layout = self._stamp.counters.value_layout
-        for instance in instances:
-            sequence = owner.sequences.get(instance.config.instance, 0)
-            self._stamp.counters.update(instance.key, layout.encode({"sequence": sequence}))
-            self._write(host, instance, None)
-        return _Host(host, network, instances, NetworkUse(0.0, 0.0))
-
-    def serve(self, stop: threading.Event) -> None:
-        """Refresh, send beacons and report, each at its interval, until `stop` is set."""
-        ttl = self.config.udp_request_ttl_ms
-        duties: list[tuple[float, Callable[[], None]]] = [
-            (self.config.refresh_interval_ms / 1000, self.refresh),
-            (self.config.beacon_interval_ms / 1000, self.send_beacons),
-            (self.config.report_interval_ms / 1000, self.report),
-            (min(ttl / 4, 1000) / 1000, self.age_udp_requests),
-        ]
-        start = time.monotonic()
-        due = [start + interval for interval, _ in duties]
-        while not stop.wait(max(0.0, min(due) - time.monotonic())):
-            for i, (interval, duty) in enumerate(duties):
-                now = time.monotonic()
-                if now >= due[i]:
-                    duty()
-                    # After a stall go on from now: a burst of old beacons helps nobody.
-                    due[i] = max(due[i] + interval, now)
+        stack.callback(self._owner.detach)  # last in, first out: nothing is stamped while the rest goes
+        self._keys_change()
+        for host in self._hosts.values():
+            self._attach(host)
+        stack.callback(lambda: self._retire(self._instances()))
 
     def stop(self) -> None:
-        """Detach, unpin and close everything."""
+        """Tell the forwarders that the instances take no new flows; detach, unpin and close everything."""
         self._cleanup.close()
+
+    # -- from other threads and signal handlers
+
+    def end(self) -> None:
+        """Let `serve` return."""
+        self._ended.set()
+        os.eventfd_write(self._wake, 1)
+
+    def reload_from(self, path: Path) -> None:
+        """Let `serve` read the configuration again."""
+        self._reload_from = path
+        os.eventfd_write(self._wake, 1)
+
+    def take_keys(self, keys: Mapping[int, Key]) -> None:
+        """Let `serve` stamp with new keys, by instance."""
+        self._new_keys.append(dict(keys))
+        os.eventfd_write(self._wake, 1)
+
+    # -- the loop
+
+    def serve(self) -> None:
+        """Refresh, send beacons and report, each in its time, until `end`."""
+        poll = select.epoll()
+        poll.register(self._wake, select.EPOLLIN)
+        poll.register(self._changes.fileno(), select.EPOLLIN)
+        now = time.monotonic()
+        duties: list[Callable[[float], float]] = [
+            self._refresh_if_busy, self._refresh_all, self._report_all, self._age_udp, self._send_due_beacons
+        ]  # fmt: skip
+        due = [now] * len(duties)
+        with poll:
+            while not self._ended.is_set():
+                for fd, _ in poll.poll(max(0.0, min(due) - time.monotonic())):
+                    if fd == self._wake:
+                        if self._woken():
+                            due = [0.0] * len(duties)
+                    else:
+                        self._changes.consume()
+                        due[-1] = self._beacons_due()
+                for i, duty in enumerate(duties):
+                    now = time.monotonic()
+                    if now >= due[i]:
+                        # After a stall go on from now: a burst of old beacons helps nobody.
+                        due[i] = max(duty(now), now)
+
+    def _woken(self) -> bool:
+        """Do what others have asked for; return whether anything has changed."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        changes = []
+        while self._new_keys:
+            changes += [self._keyring.give(*item) for item in self._new_keys.popleft().items()]
+        if any(changes):
+            self._keys_change()
+        path, self._reload_from = self._reload_from, None
+        if path is not None:
+            try:
+                self.reload(AgentConfig.read(path))
+                changes.append(True)
+            except UserError as error:
+                _log.warning("%s (not reloaded)", error)
+        return any(changes)
+
+    def _refresh_if_busy(self, now: float) -> float:
+        """Look at the instances whose counters have moved, and at the processors."""
+        moved = [i for i in self._instances() if self._counters.requests(i.id) != i.seen]
+        if moved:
+            self._read_scheduler()
+            self._publish(moved)
+            self._pace_ms = self.config.refresh_min_ms
+        else:
+            self._pace_ms = min(2 * self._pace_ms, self.config.refresh_interval_ms)
+        return now + self._pace_ms / 1000
+
+    def _refresh_all(self, now: float) -> float:
+        self.refresh()
+        return now + self.config.refresh_interval_ms / 1000
+
+    def _report_all(self, now: float) -> float:
+        self.report()
+        return now + self.config.report_interval_ms / 1000
+
+    def _age_udp(self, now: float) -> float:
+        self.age_udp_requests()
+        return now + min(self.config.udp_request_ttl_ms / 4, 1000) / 1000
 
     # -- duties
 
     def refresh(self) -> None:
         """Read the node's metrics and the kernel's counters; write what the stamps need of them."""
         now = time.monotonic()
-        run_queue = self._sense.run_queue()
-        self._run_queue_us.add(run_queue.mean_us_since(self._last_run_queue))
-        self._last_run_queue = run_queue
-        self._cpu_use.add(self._cpu.read())
+        self._read_scheduler()
         if self._use_rapl:
             self._watts = self._rapl.power_w() or self._watts
-        for host in self._hosts:
+        for host in self._hosts.values():
             host.network_use = host.network.read(now)
-            for instance in host.instances:
-                instance.meter.learn(self._counters(instance))
-        self._publish()
+        self._publish(self._instances())
 
-    def _publish(self) -> None:
-        """Write scores, service time and power of every instance for the stamps."""
+    def _read_scheduler(self) -> None:
+        now, before = self._sense.scheduler(), self._scheduler
+        readings = (now.at_ns - before.at_ns) / 1e9 / READING_S
+        self._cpu_use.add(now.cpu_use_since(before), readings)
+        wait_us = now.mean_wait_us_since(before)
+        self._run_queue_us.add(0.0 if wait_us is None else wait_us, readings)
+        self._scheduler = now
+
+    def _publish(self, instances: Iterable[Instance]) -> None:
+        """Learn what is new of instances; write scores, service time and power for their stamps."""
         compute = normalise.compute(self._cpu_use.value, self._run_queue_us.value)
-        everything = []
-        for host in self._hosts:
-            for instance in host.instances:
-                metrics = instance.meter.metrics(
-                    self._counters(instance),
-                    compute=compute,
-                    network=host.network_use,
-                    run_queue_us=self._run_queue_us.value,
-                    measured_w=self._watts,
-                )
-                self._write(host.config, instance, metrics)
-                everything.append(metrics)
-        self._metrics = everything
+        now = time.monotonic()
+        for instance in instances:
+            instance.seen = self._counters.requests(instance.id)
+            counters = self._counters.of(instance.id)
+            instance.meter.learn(counters, now)
+            metrics = instance.meter.metrics(
+                counters,
+                compute=compute,
+                network=instance.host.network_use,
+                run_queue_us=self._run_queue_us.value,
+                measured_w=self._watts,
+            )
+            self._write(instance, metrics)
+            self._metrics[instance.id] = metrics
 
     def send_beacons(self) -> None:
-        """Send a datagram from every instance to each of its forwarders; stamp adds the metrics."""
-        for host in self._hosts:
-            for instance in host.instances:
-                for forwarder in instance.config.beacons:
-                    self._send_beacon(instance, str(forwarder))
+        """Send a beacon from every instance."""
+        for instance in self._instances():
+            instance.send_beacon()
+
+    def _send_due_beacons(self, now: float) -> float:
+        for instance in self._instances():
+            if now >= instance.beacon_due_s:
+                instance.send_beacon()
+                instance.last_beacon_s = now
+                instance.beacon_due_s = now + self.config.beacon_interval_ms / 1000
+        return self._beacons_due()
+
+    def _beacons_due(self) -> float:
+        never = time.monotonic() + 3600.0
+        return min((i.beacon_due_s for i in self._instances() if i.config.beacons), default=never)
+
+    def _changed(self, record: bytes) -> None:
+        """Let an instance's beacon be early: its expected wait is not what the last one told."""
+        number = int.from_bytes(record[:4], sys.byteorder)
+        earliest = self.config.beacon_min_ms / 1000
+        for host in self._hosts.values():
+            if (instance := host.instances.get(number)) is not None:
+                instance.beacon_due_s = min(instance.beacon_due_s, instance.last_beacon_s + earliest)
 
     def report(self) -> None:
         """Hand the latest metrics to the report callback."""
         if self._report is not None:
-            self._report(self._metrics)
+            key_ids = self._keyring.key_ids()
+            self._report(Report(self.metrics(), key_ids, self._keyring.fresh() if key_ids else ()))
 
     def age_udp_requests(self) -> None:
         """Give up UDP requests of client sockets that got no answer for the time-to-live.
@@ -209,108 +284,205 @@ class Agent:
         flows = self._stamp.udp_flows
         value, size = flows.value_layout, self._stamp.instances.info.key_size
         idle = [key for key, raw in flows.items_batch() if int(value.decode(raw)["active_ns"]) < limit]
-        by_key = {i.key: (host.config, i) for host in self._hosts for i in host.instances}
+        by_service = {i.service: i for i in self._instances()}
         for key in idle:
             raw = flows.pop(key)
-            owner = by_key.get(key[:size])
+            owner = by_service.get(key[:size])
             if raw is None or owner is None:
                 continue
-            owner[1].meter.udp_aged += max(0, int(value.decode(raw)["waiting"]))
+            owner.meter.udp_aged += max(0, int(value.decode(raw)["waiting"]))
         if idle:
-            self._publish()
+            self._publish(self._instances())
 
     # -- what it knows
 
     def metrics(self) -> list[Metrics]:
-        """Return all instances' metrics as of the last refresh."""
-        return self._metrics
+        """Return all instances' metrics as of the last refresh, by instance id."""
+        return [self._metrics[number] for number in sorted(self._metrics)]
 
     def stats(self) -> dict[str, int]:
         """Return what stamp did with packets, by reason."""
         return self._stamp.stats()
 
+    # -- hosts and instances
+
+    def reload(self, config: AgentConfig) -> None:
+        """Change to another configuration: what it has in common with the old goes on undisturbed.
+
+        UserError, and nothing has changed, if it cannot be used.
+        """
+        for name in _FIXED:
+            if getattr(config, name) != getattr(self.config, name):
+                raise ConfigError(f"{name} cannot change while the agent runs: start it anew")
+        wanted = {place(host): host for host in config.hosts}
+        with ExitStack() as undo:
+            added = {at: self._prepare(host, undo) for at, host in wanted.items()}
+            undo.pop_all()
+        gone = [i for i in self._instances() if not _stays(i, wanted)]
+        self._retire(gone)
+        for instance in gone:
+            self._forget(instance)
+        for at in self._hosts.keys() - wanted.keys():
+            self._close_host(self._hosts.pop(at))
+        self.config = config
+        for at, (host, instances) in added.items():
+            self._hosts[at] = host
+            host.configure(wanted[at])
+            for instance in instances:
+                self._enter(host, instance)
+        self._keys_change()
+        self._sense.count_established({host.config.netns for host, instances in added.values() if instances})
+        self.refresh()
+
+    def _prepare(self, config: HostConfig, undo: ExitStack) -> tuple[Host, list[Instance]]:
+        """Open what a host of a new configuration needs and does not have yet; `undo` closes it."""
+        host = self._hosts.get(place(config))
+        if host is None:
+            host = Host.open(config)
+            undo.callback(self._close_host, host)
+            self._attach(host)
+        instances = []
+        for item in config.instances:
+            known = host.instances.get(item.instance)
+            if known is not None and known.config.address == item.address:
+                continue
+            self._keyring.check(item.instance, item.configured_key())
+            instance = host.open_instance(item, self._meters)
+            undo.callback(instance.close)
+            instances.append(instance)
+        return host, instances
+
+    def _add_host(self, config: HostConfig) -> None:
+        host = Host.open(config)
+        self._hosts[place(config)] = host
+        for item in config.instances:
+            self._keyring.check(item.instance, item.configured_key())
+            self._enter(host, host.open_instance(item, self._meters))
+
+    def _enter(self, host: Host, instance: Instance) -> None:
+        """Make an opened instance one of a host's: it is counted from here on, and stamps when refreshed."""
+        self._meters[instance.id] = instance.meter
+        host.instances[instance.id] = instance
+        authenticated = self.config.authentication == "mac"
+        self._keyring.add(instance.id, instance.config.configured_key(), authenticated=authenticated)
+        self._write(instance, None)
+
+    def _attach(self, host: Host) -> None:
+        host.attachment = self._stamp.attach(host.config.netns, host.config.interface)
+        self._owner.add(host.attachment)
+
+    def _retire(self, instances: Sequence[Instance]) -> None:
+        """Tell the forwarders that no new flow may come."""
+        for instance in instances:
+            self._write(instance, self._metrics.get(instance.id), draining=True)
+            for _ in range(LAST_BEACONS):
+                instance.send_beacon()
+
+    def _forget(self, instance: Instance) -> None:
+        self._stamp.instances.delete(instance.service)
+        self._keyring.remove(instance.id)
+        self._metrics.pop(instance.id, None)
+        for host in self._hosts.values():
+            if host.instances.get(instance.id) is instance:
+                del host.instances[instance.id]
+        instance.close()
+
+    def _close_host(self, host: Host) -> None:
+        if host.attachment is not None:
+            self._owner.remove(host.attachment)
+        host.close()
+
+    def _close_hosts(self) -> None:
+        for host in self._hosts.values():
+            host.close()
+
     # -- details
 
-    def _counters(self, instance: _Instance) -> dict[str, Any]:
-        raw = self._stamp.counters.lookup(instance.key)
-        if raw is None:
-            raise EbpfError(
-                f"the entry of instance {instance.config.instance} vanished from the counters map"
-            )
-        return self._stamp.counters.value_layout.decode(raw)
+    def _instances(self) -> list[Instance]:
+        return [i for host in self._hosts.values() for i in host.instances.values()]
 
-    def _write(self, host: HostConfig, instance: _Instance, metrics: Metrics | None) -> None:
-        """Write a struct p4cats_instance; without metrics it is known but not stamped yet."""
+    def _keys_change(self) -> None:
+        """Write down which keys are in use, before they are: see Ownership.running."""
+        self._owner.running(self._keyring.used(), (i.id for i in self._instances()))
+
+    def _remember_keys(self) -> None:
+        self._owner.used = self._keyring.used()
+
+    def _write(self, instance: Instance, metrics: Metrics | None, *, draining: bool = False) -> None:
+        """Write a struct p4cats_instance, if it is not there already and for long enough yet.
+
+        Without metrics the instance is known but not stamped yet.
+        """
         config, meter = instance.config, instance.meter
         fields: dict[str, int | bytes] = {
             "udp_aged": meter.udp_aged,
             "instance": config.instance,
             "service_time_us": meter.service_time_us,
             "workers": config.workers,
-            "path_mtu": host.path_mtu,
+            "path_mtu": instance.host.config.path_mtu,
             "port": config.port,
+            "flags": FLAG_DRAINING if draining or config.draining else 0,
         }
+        now = time.monotonic_ns()
+        lifetime = self.config.stale_after_ms * 1_000_000
         if metrics is not None:
-            lifetime = self.config.stale_after_ms * 1_000_000
-            fields |= metrics.scores.as_dict()
-            fields |= {"valid_until_ns": time.monotonic_ns() + lifetime, "power_mw": metrics.power_mw}
-        self._stamp.instances.update(instance.key, self._stamp.instances.value_layout.encode(fields))
-
-    def _send_beacon(self, instance: _Instance, forwarder: str) -> None:
-        try:
-            instance.beacon.sendto(b"", (forwarder, BEACON_PORT))
-            instance.unreachable.discard(forwarder)
-        except OSError as error:  # no route yet, link down, buffer full: the next one may get through
-            if forwarder not in instance.unreachable:
-                instance.unreachable.add(forwarder)
-                _log.warning("beacon of instance %d to %s: %s", instance.config.instance, forwarder, error)
-
-    def _sequences(self) -> dict[int, int]:
-        everything = [i for host in self._hosts for i in host.instances]
-        return {i.config.instance: int(self._counters(i)["sequence"]) for i in everything}
+            fields |= {**metrics.scores.as_dict(), "power_mw": metrics.power_mw}
+            if fields == instance.written and instance.valid_until_ns - now > lifetime // 2:
+                return
+            instance.written = fields
+            instance.valid_until_ns = now + lifetime
+            fields = {**fields, "valid_until_ns": instance.valid_until_ns}
+        self._stamp.instances.update(instance.service, self._stamp.instances.value_layout.encode(fields))
 
 
-def _beacon_socket(host: HostConfig, config: InstanceConfig) -> socket.socket:
-    """Open a socket in the current namespace that sends from the service address."""
-    beacon = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    beacon.setblocking(False)
-    try:
-        beacon.bind((str(config.address), 0))
-    except OSError as error:
-        beacon.close()
-        raise ConfigError(
-            f"instance {config.instance}: {config.address} is not an address of its host"
-            f" ({host.netns or 'this namespace'}): ip -6 addr add {config.address}/128 dev lo"
-        ) from error
-    return beacon
+def _stays(instance: Instance, wanted: Mapping[tuple[Path | None, str], HostConfig]) -> bool:
+    """Whether an instance is the same in a new configuration: host and address are what makes it so."""
+    host = wanted.get(place(instance.host.config))
+    return host is not None and any(
+        (i.instance, i.address) == (instance.id, instance.config.address) for i in host.instances
+    )
 
 
 def run(
     config: AgentConfig,
-    report: Report | None = None,
-    stop: threading.Event | None = None,
+    report: Callable[[Report], None] | None = None,
     ready: Callable[[Agent], None] | None = None,
 ) -> None:
-    """Run an agent until `stop` is set; `ready` is called when everything is attached."""
+    """Run an agent until its `end` is called; `ready` is called when everything is attached."""
     agent = Agent(config, report)
     agent.start()
     try:
         if ready is not None:
             ready(agent)
-        agent.serve(stop or threading.Event())
+        agent.serve()
     finally:
         agent.stop()
 
 
 def run_agent(config_path: Path) -> int:
-    """Run the agent of a configuration file until SIGTERM or SIGINT; return the exit code."""
+    """Run the agent of a configuration file until SIGTERM or SIGINT; SIGHUP: read the file again."""
     logging.basicConfig(level=logging.WARNING, format="p4cats agent: %(message)s", stream=sys.stderr)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     began = time.monotonic()
+    ended = threading.Event()
+    running: list[Agent] = []
+
+    def end(*_: object) -> None:
+        ended.set()
+        for agent in running:
+            agent.end()
+
+    def read_again(*_: object) -> None:
+        for agent in running:
+            agent.reload_from(config_path)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, read_again)
 
     def ready(agent: Agent) -> None:
+        running.append(agent)
+        if ended.is_set():
+            agent.end()
         hosts = len(agent.config.hosts)
         instances = sum(len(host.instances) for host in agent.config.hosts)
         print(
@@ -319,10 +491,12 @@ def run_agent(config_path: Path) -> int:
         )
 
     try:
-        run(AgentConfig.read(config_path), stop=stop, ready=ready)
+        run(AgentConfig.read(config_path), ready=ready)
     except UserError as error:
         print(f"p4cats agent: {error}", file=sys.stderr)
         return 1
+    finally:
+        running.clear()  # a late signal finds nothing to wake
     return 0
 
 

@@ -2,16 +2,23 @@
 
 {"hosts": [{"netns": "/proc/4711/ns/net", "interface": "edge1-eth0", "instances": [
     {"instance": 1, "address": "2001:db8:cafe::1", "port": 8080, "workers": 4, "service_time_us": 20000,
-     "idle_w": 60, "peak_w": 180, "beacons": ["2001:db8:a::1"]}]}]}
+     "idle_w": 60, "peak_w": 180, "beacons": ["2001:db8:a::1"]}]}],
+ "controller_socket": "/run/p4cats/NETWORK/controller.sock"}
+
+Keys come from the controller. Without one, an instance has its own, `"key_id": 1, "key": "16 hexadecimal
+digits"`, in a file that its owner alone may read; or the site does without, `"authentication": "none"`.
 """
 
+import stat
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from p4cats.ebpf import system
 from p4cats.ebpf.errors import ConfigError
+from p4cats.ebpf.keys import Key
 from p4cats.protocol import INSTANCES
 
 _Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
@@ -40,6 +47,24 @@ class InstanceConfig(_Model):
     """Of the power model; both zero: power unknown unless measured."""
     beacons: tuple[IPv6Address, ...] = ()
     """Ingress forwarders that get beacons."""
+    draining: bool = False
+    """Say so in every stamp: no new flow comes, those that are there stay."""
+    key_id: int | None = Field(default=None, ge=1, le=255)
+    key: SecretStr | None = None
+    """Key of the MAC, 16 hexadecimal digits, for a site without a controller."""
+
+    @model_validator(mode="after")
+    def _check_key(self) -> "InstanceConfig":
+        if (self.key is None) != (self.key_id is None):
+            raise ValueError("key and key_id belong together")
+        self.configured_key()
+        return self
+
+    def configured_key(self) -> Key | None:
+        """Return the key that the file holds, None if it holds none."""
+        if self.key is None or self.key_id is None:
+            return None
+        return Key.of(self.key_id, self.key.get_secret_value())
 
 
 class HostConfig(_Model):
@@ -59,10 +84,17 @@ class AgentConfig(_Model):
     """All hosts of this kernel, and the agent's pace."""
 
     hosts: tuple[HostConfig, ...] = Field(min_length=1)
-    beacon_interval_ms: _Milliseconds = 50
+    authentication: Literal["mac", "none"] = "mac"
+    """none: stamps carry key id 0 and no MAC."""
+    beacon_interval_ms: _Milliseconds = 25
+    beacon_min_ms: _Milliseconds = 5
+    """Shortest time between two beacons of an instance, when its expected wait changes."""
     refresh_interval_ms: _Milliseconds = 100
+    """How often to look at the load when nothing happens, and at what changes slowly."""
+    refresh_min_ms: _Milliseconds = 10
+    """How often to look while requests come."""
     report_interval_ms: _Milliseconds = 200
-    stale_after_ms: _Milliseconds = 2000
+    stale_after_ms: _Milliseconds = 3000
     """Stamping stops when the values have not been refreshed for so long."""
     udp_request_ttl_ms: _Milliseconds = 5000
     """A client socket's UDP requests are given up when none was answered for so long; exceed any answer."""
@@ -81,17 +113,38 @@ class AgentConfig(_Model):
         services = [(host.netns, i.address) for host in self.hosts for i in host.instances]
         if len(services) != len(set(services)):
             raise ValueError("the same service address twice at one host")
+        if self.authentication == "mac" and self.controller_socket is None:
+            for instance in (i for host in self.hosts for i in host.instances if i.key is None):
+                raise ValueError(
+                    f"instance {instance.instance} has no key: name a controller_socket, give it key and"
+                    ' key_id, or set "authentication": "none"'
+                )
         return self
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the file holds keys."""
+        return any(i.key is not None for host in self.hosts for i in host.instances)
 
     @classmethod
     def read(cls, path: Path) -> "AgentConfig":
-        """Read a JSON file; raise ConfigError naming the field that is wrong."""
+        """Read a JSON file; raise ConfigError naming the field that is wrong, never a value of it."""
         try:
-            return cls.model_validate_json(path.read_text())
+            config = cls.model_validate_json(path.read_text())
+            mode = stat.S_IMODE(path.stat().st_mode)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "file"
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            raise ConfigError(f"{path}: {where}: {first['msg']}{more}") from error
+            # Without its cause, which quotes the input: that may be a key.
+            raise ConfigError(f"{path}: {where}: {first['msg']}{more}") from None
+        if config.has_keys and mode & 0o077:
+            raise ConfigError(f"{path} holds keys and others may read it: chmod 600 {path}")
+        if config.has_keys and system.file_system(config.run_dir) == "tmpfs":
+            raise ConfigError(
+                f"{path}: run_dir: {config.run_dir} forgets sequence numbers at a reboot, and keys of the"
+                " file must not be used without them: choose one on a disk"
+            )
+        return config

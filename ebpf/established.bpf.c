@@ -47,15 +47,16 @@ struct bpf_iter__tcp {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_SERVICES);
+	__uint(max_entries, P4CATS_MAX_INSTANCES);
 	__type(key, struct p4cats_service);
 	__type(value, struct p4cats_instance);
 } instances SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_SERVICES);
-	__type(key, struct p4cats_service);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, P4CATS_MAX_INSTANCES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
 	__type(value, struct p4cats_counters);
 } counters SEC(".maps");
 
@@ -71,6 +72,7 @@ int established(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
 	struct p4cats_tcp_socket entry = {};
+	struct p4cats_service key = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
 	__u64 address = (__u64)sk;
@@ -81,11 +83,14 @@ int established(struct bpf_iter__tcp *ctx)
 	state = sk->skc_state;
 	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT)
 		return 0;
-	entry.service.netns = BPF_CORE_READ(sk, skc_net.net, ns.inum);
-	BPF_CORE_READ_INTO(&entry.service.address, sk, skc_v6_rcv_saddr);
-	instance = bpf_map_lookup_elem(&instances, &entry.service);
-	total = bpf_map_lookup_elem(&counters, &entry.service);
-	if (!instance || !total || (instance->port && instance->port != sk->skc_num))
+	key.netns = BPF_CORE_READ(sk, skc_net.net, ns.inum);
+	BPF_CORE_READ_INTO(&key.address, sk, skc_v6_rcv_saddr);
+	instance = bpf_map_lookup_elem(&instances, &key);
+	if (!instance)
+		return 0;
+	entry.instance = instance->instance;
+	total = bpf_map_lookup_elem(&counters, &entry.instance);
+	if (!total || (instance->port && instance->port != sk->skc_num))
 		return 0;
 	if (bpf_map_update_elem(&tcp_sockets, &address, &entry, BPF_NOEXIST) == 0)
 		__sync_fetch_and_add(&total->tcp_opened, 1);

@@ -6,16 +6,20 @@
  *
  * Who writes what, so that nothing needs a lock:
  *   instances     user space only; a program sees an old or a new value, never a mixture
- *   counters      programs only, by atomic additions; user space creates and deletes entries
+ *   keys          user space; programs only add to a key's sequence number
+ *   counters      programs only, by atomic additions
  *   tcp_sockets   programs only: an entry is one established connection that was counted
  *   udp_flows     programs add and count; user space removes what is idle
+ *   path_mtus     programs only
+ *   changes       programs write, user space reads
  *   stats         programs only
  */
 #ifndef P4CATS_HOST_MAPS_H
 #define P4CATS_HOST_MAPS_H
 
-#define P4CATS_MAX_SERVICES 1024
+#define P4CATS_MAX_INSTANCES 1024 /* CATS_INSTANCES: counters are an array by instance id */
 #define P4CATS_MAX_FLOWS 65536
+#define P4CATS_MAX_PATHS 16384
 
 /* A service at one host. The same anycast address lives in many network namespaces
  * of one kernel, hence the namespace's inode number. Address in network order. */
@@ -39,10 +43,19 @@ struct p4cats_instance {
 	__u8 communication;
 	__u8 service;
 	__u8 composed;
-	__u8 reserved;
+	__u8 flags;            /* of the option */
 };
 
-/* What the programs count. Totals since the start, never decreasing. */
+/* The key of an instance and the number of stamps under it: one value, so that a stamp never
+ * carries the sequence number of one key and the MAC of another. */
+struct p4cats_key {
+	__u64 sequence; /* of the last stamp under this key; none is made beyond 2^32 - 1 */
+	__u32 key[2];   /* eight octets */
+	__u8 key_id;    /* 1..255; 0: no key, the MAC is zero */
+	__u8 reserved[7];
+};
+
+/* What the programs count. Totals since the start, never decreasing, but for what was told. */
 struct p4cats_counters {
 	__u64 tcp_opened;
 	__u64 tcp_closed;
@@ -50,14 +63,15 @@ struct p4cats_counters {
 	__u64 udp_responses; /* those that answered a waiting request */
 	__u64 served;        /* requests that found a free worker, and ... */
 	__u64 served_ns;     /* ... their time from arrival to answer */
-	__u32 sequence;      /* of the last stamp */
-	__u32 reserved;
+	__u64 stamped;
+	__u32 told_wait_us;  /* expected wait in the last beacon */
+	__u32 change_told;   /* 1: user space knows that a beacon is due */
 };
 
 /* An established connection, keyed by the address of its struct sock. */
 struct p4cats_tcp_socket {
 	__u64 started_ns; /* 0: not to be timed (it had to queue, or its start was not seen) */
-	struct p4cats_service service;
+	__u32 instance;
 	__u32 reserved;
 };
 
@@ -74,15 +88,26 @@ struct p4cats_udp_waiting {
 	__s64 waiting;
 };
 
+/* The MTU of the path to an address, as an ICMPv6 Packet Too Big said (RFC 8201). */
+struct p4cats_path_mtu {
+	__u64 until_ns; /* CLOCK_MONOTONIC */
+	__u32 mtu;
+	__u32 reserved;
+};
+
 /* What became of packets, per CPU: the reasons for leaving one as it is. */
 struct p4cats_stats {
 	__u64 stamped;
 	__u64 not_service;   /* another source, or not IPv6 */
-	__u64 not_transport; /* from a service, but neither TCP nor UDP right behind the IPv6 header */
+	__u64 not_transport; /* from a service, but neither TCP nor UDP */
 	__u64 has_hbh;
-	__u64 no_room;       /* would pass the MTU */
+	__u64 has_extension; /* another extension header right behind the IPv6 header */
+	__u64 fragment;
+	__u64 no_room;       /* would pass the MTU of the interface or of the path */
 	__u64 stale;         /* the agent is silent: no numbers are better than old ones */
-	__u64 not_grown;     /* the kernel refused: UDP GSO, no memory */
+	__u64 no_key;        /* keys are in use, and the agent has none yet */
+	__u64 exhausted;     /* the key's sequence numbers are used up */
+	__u64 not_grown;     /* the kernel refused: no memory */
 	__u64 udp_untracked; /* requests not counted: the table of flows is full */
 };
 

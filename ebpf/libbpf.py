@@ -36,11 +36,13 @@ __all__ = [
     "PerfBuffer",
     "Program",
     "ProgramInfo",
+    "RingBuffer",
     "TcHook",
     "TestRun",
     "XdpHook",
     "XdpLink",
     "detach_links_of",
+    "possible_cpus",
     "probe_bpf",
     "program_name",
     "version",
@@ -421,6 +423,36 @@ class PerfBuffer:
             self._pointer = 0
 
 
+class RingBuffer:
+    """Records of a map of type ringbuf (since kernel 5.8), given to `receive` by `consume`."""
+
+    def __init__(self, records: Map, receive: Callable[[bytes], None]) -> None:
+        self._receive = receive
+        self._callback = _capi.RECORD(self._record)
+        pointer = _capi.lib().ring_buffer__new(records.fd, self._callback, None, None)
+        if not pointer:
+            raise LibbpfError(f"ring buffer of map {records.name}", ct.get_errno())
+        self._pointer: int = pointer
+
+    def _record(self, _context: int, data: int, size: int) -> int:
+        self._receive(ct.string_at(data, size))
+        return 0
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when there are records."""
+        return int(_capi.lib().ring_buffer__epoll_fd(self._pointer))
+
+    def consume(self) -> None:
+        """Give out what has come."""
+        _capi.lib().ring_buffer__consume(self._pointer)
+
+    def close(self) -> None:
+        """Let go of the map."""
+        if self._pointer:
+            _capi.lib().ring_buffer__free(self._pointer)
+            self._pointer = 0
+
+
 _PROGRAM_TYPES = {"tc": 3, "tracepoint": 5, "XDP": 6}  # BPF_PROG_TYPE_*
 
 
@@ -428,6 +460,11 @@ def version() -> str:
     """Return libbpf's version; raise MissingError when it is not installed or too old."""
     said: bytes = _capi.lib().libbpf_version_string()
     return said.decode().removeprefix("v")
+
+
+def possible_cpus() -> int:
+    """Return how many CPUs this kernel may ever have, which is how many values a per-CPU map holds."""
+    return int(_capi.lib().libbpf_num_possible_cpus())
 
 
 def probe_bpf() -> str:

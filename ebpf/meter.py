@@ -5,18 +5,19 @@ time, utilisation, power). Averages are exponential, over about `SMOOTHING` read
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 from p4cats.ebpf import normalise, power
 from p4cats.ebpf.config import HostConfig, InstanceConfig
 
 SMOOTHING = 10
+READING_S = 0.1
+"""Time of a reading: one that covers more or less counts as more or less than one."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What one instance reports: raw values (L0) with units, scores (L1, L2), last sequence number."""
+    """What one instance reports: raw values (L0) with units, scores (L1, L2), number of stamps made."""
 
     instance: int
     in_flight: int
@@ -47,7 +48,7 @@ class Average:
         self.value = value or 0.0
         self._empty = value is None
 
-    def add(self, reading: float, times: int = 1) -> float:
+    def add(self, reading: float, times: float = 1) -> float:
         """Take a reading in, as if it came `times` in a row; return the average."""
         keep = 0.0 if self._empty else (1 - 1 / SMOOTHING) ** times
         self.value = keep * self.value + (1 - keep) * reading
@@ -55,36 +56,15 @@ class Average:
         return self.value
 
 
-class CpuUse:
-    """Share of all CPUs' time that is not idle, between two readings (proc(5), /proc/stat)."""
-
-    def __init__(self, path: Path = Path("/proc/stat")) -> None:
-        self._path = path
-        self._last = self._read()
-        self._use = 0.0
-
-    def read(self) -> float:
-        """Return the use since the last call, 0 to 1; the kernel counts in steps of about 10 ms."""
-        busy, total = self._read()
-        last_busy, last_total = self._last
-        if total > last_total:
-            self._last = busy, total
-            self._use = min(1.0, max(0.0, (busy - last_busy) / (total - last_total)))
-        return self._use
-
-    def _read(self) -> tuple[int, int]:
-        # user nice system idle iowait irq softirq steal; guest times are in user already
-        fields = [int(field) for field in self._path.read_text().split("\n", 1)[0].split()[1:9]]
-        total = sum(fields)
-        return total - fields[3] - fields[4], total
-
-
 @dataclass(frozen=True)
 class NetworkUse:
     """Use of the link 0..1 (0 if its rate is not known), and share of packets lost 0..1."""
 
-    link_use: float
-    loss: float
+    link_use: float = 0.0
+    loss: float = 0.0
+    received_bps: float = 0.0
+    sent_bps: float = 0.0
+    """Bits per second."""
 
 
 class Network:
@@ -94,7 +74,7 @@ class Network:
     """
 
     def __init__(self, host: HostConfig, stream: TextIO) -> None:
-        self._host = host
+        self.host = host
         self._stream = stream
         self._last: tuple[int, int, int, int, float] | None = None
 
@@ -102,16 +82,16 @@ class Network:
         """Return what passed since the last call; `now` in seconds."""
         counts = self._counts()
         if counts is None:
-            return NetworkUse(0.0, 1.0)  # no interface: nothing gets through
+            return NetworkUse(loss=1.0)  # no interface: nothing gets through
         last, self._last = self._last, (*counts, now)
         if last is None:
-            return NetworkUse(0.0, 0.0)
+            return NetworkUse()
         received, sent, packets, lost = (c - p for c, p in zip(counts, last[:4], strict=True))
         seconds = now - last[4]
-        use = 0.0
-        if self._host.link_mbps and seconds > 0:
-            use = max(received, sent) * 8 / seconds / (self._host.link_mbps * 1e6)
-        return NetworkUse(min(1.0, use), lost / (packets + lost) if lost > 0 else 0.0)
+        received_bps, sent_bps = (8 * octets / seconds if seconds > 0 else 0.0 for octets in (received, sent))
+        use = max(received_bps, sent_bps) / (self.host.link_mbps * 1e6) if self.host.link_mbps else 0.0
+        loss = lost / (packets + lost) if lost > 0 else 0.0
+        return NetworkUse(min(1.0, use), loss, received_bps, sent_bps)
 
     def close(self) -> None:
         """Close the file."""
@@ -122,7 +102,7 @@ class Network:
         self._stream.seek(0)
         for line in self._stream:
             name, colon, rest = line.partition(":")
-            if colon and name.strip() == self._host.interface:
+            if colon and name.strip() == self.host.interface:
                 f = [int(field) for field in rest.split()]
                 return f[0], f[8], f[1] + f[9], f[2] + f[3] + f[10] + f[11]
         return None
@@ -137,6 +117,7 @@ class InstanceMeter:
         self._service_time_us = Average(config.service_time_us)
         self._busy = Average()
         self._served = (0, 0)
+        self._learned_s: float | None = None
 
     @property
     def service_time_us(self) -> int:
@@ -149,14 +130,16 @@ class InstanceMeter:
         udp: int = counters["udp_requests"] - counters["udp_responses"] - self.udp_aged
         return max(0, tcp) + max(0, udp)
 
-    def learn(self, counters: dict[str, Any]) -> None:
+    def learn(self, counters: dict[str, Any], now_s: float) -> None:
         """Take in the requests served since the last reading, and how many are in flight."""
         served, nanoseconds = counters["served"], counters["served_ns"]
         new, spent = served - self._served[0], nanoseconds - self._served[1]
         self._served = served, nanoseconds
         if new > 0 and self.config.measure_service_time:
             self._service_time_us.add(spent / new / 1000, new)
-        self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers))
+        readings = 1.0 if self._learned_s is None else (now_s - self._learned_s) / READING_S
+        self._learned_s = now_s
+        self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers), readings)
 
     def power_mw(self, measured_w: float | None) -> int:
         """Return power in milliwatts: measured, or modelled on the share of busy workers."""
@@ -190,6 +173,6 @@ class InstanceMeter:
                 normalise.communication(network.link_use, network.loss),
                 normalise.service(wait_us, self.service_time_us),
             ),
-            seq=counters["sequence"],
+            seq=counters["stamped"] & 0xFFFFFFFF,
             service_time_us=self.service_time_us,
         )

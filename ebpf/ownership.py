@@ -2,19 +2,21 @@
 
 agent.lock is held while an agent lives (the kernel lets go of it when it dies);
 agent.json says what it attached and pinned, so that the next one can remove it; sequences.json
-keeps the last sequence number of each instance, which must not run backwards while
-forwarders remember it.
+keeps the key id and the last sequence number of each instance, which must never run backwards under a
+key. While an agent runs the file says "not known": so much is true if the machine goes down.
 """
 
 import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from p4cats.ebpf import stamp
+from p4cats.ebpf import keys, stamp
 from p4cats.ebpf.errors import EbpfError
+from p4cats.ebpf.keys import Used
 from p4cats.ebpf.stamp import Attachment
 
 
@@ -29,7 +31,8 @@ class Ownership:
         self._lock = _locked(run_dir)
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
-        self.sequences: dict[int, int] = self._read_sequences()
+        self.used: dict[int, Used] = self._read_used()
+        """Keys that instances have used, by instance id."""
 
     def clean_leftovers(self) -> bool:
         """Remove what a killed agent left; return whether there was anything."""
@@ -40,7 +43,9 @@ class Ownership:
             stamp.unpin(self._pin_dir)
             return False
         pin_dir = Path(left["pin_dir"])
-        self._rescue_sequences(pin_dir)
+        with stamp.pinned_map(pin_dir, "keys") as left_keys:
+            if left_keys is not None:
+                self.used |= keys.left_in(left_keys)
         for item in left["attachments"]:
             stamp.detach(Attachment(**item))
         stamp.unpin(pin_dir)
@@ -54,9 +59,19 @@ class Ownership:
         self._attachments.append(attachment)
         self._write("agent.json", self._state())
 
+    def remove(self, attachment: Attachment) -> None:
+        """Undo an attachment."""
+        stamp.detach(attachment)
+        self._attachments.remove(attachment)
+        self._write("agent.json", self._state())
+
     def begin(self) -> None:
         """Write down that pins are about to be made."""
         self._write("agent.json", self._state())
+
+    def running(self, used: Mapping[int, Used], instances: Iterable[int]) -> None:
+        """Write down that instances are about to use, or use, the keys in `used`."""
+        self._write("sequences.json", keys.to_json(used, running=instances))
 
     def detach(self) -> None:
         """Undo the attachments, the latest first."""
@@ -65,8 +80,8 @@ class Ownership:
 
     def release(self) -> None:
         """Keep the sequence numbers, forget the rest, unlock."""
-        if self.sequences:
-            self._write("sequences.json", self.sequences)
+        if self.used:
+            self._write("sequences.json", keys.to_json(self.used))
         (self._dir / "agent.json").unlink(missing_ok=True)
         (self._dir / "agent.lock").unlink(missing_ok=True)
         os.close(self._lock)
@@ -83,23 +98,10 @@ class Ownership:
         scratch.write_text(json.dumps(content))
         os.replace(scratch, self._dir / name)
 
-    def _read_sequences(self) -> dict[int, int]:
-        with contextlib.suppress(OSError, ValueError):
-            return {int(k): int(v) for k, v in json.loads((self._dir / "sequences.json").read_text()).items()}
+    def _read_used(self) -> dict[int, Used]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            return keys.of_json(json.loads((self._dir / "sequences.json").read_text()))
         return {}
-
-    def _rescue_sequences(self, pin_dir: Path) -> None:
-        with (
-            stamp.pinned_map(pin_dir, "instances") as instances,
-            stamp.pinned_map(pin_dir, "counters") as counters,
-        ):
-            if instances is None or counters is None:
-                return
-            for key, raw in instances.items():
-                total = counters.lookup(key)
-                if total is not None:
-                    instance = int(instances.value_layout.decode(raw)["instance"])
-                    self.sequences[instance] = int(counters.value_layout.decode(total)["sequence"])
 
 
 def _locked(run_dir: Path) -> int:

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * sense: TCP connections in flight per service, and run-queue latency, from
+ * sense: TCP connections in flight per service, run-queue latency and idle time, from
  * tracepoints. Compiled by bcc when the agent starts; kept small, for that is
  * most of the agent's start time. (UDP requests are counted in stamp.bpf.c.)
  *
- * Passed with -D by sense.py: PIN_DIR, and three offsets taken from the BTF of the
+ * Passed with -D by sense.py: PIN_DIR, CPUS (possible processors), and offsets taken from the BTF of the
  * running kernel, since the headers bcc compiles with may be another kernel's:
  *   SOCK_NET   offsetof(struct sock, __sk_common.skc_net.net)
  *   NET_INUM   offsetof(struct net, ns.inum)
+ *   TASK_STATE offsetof(struct task_struct, __state)
  */
 #include "host_maps.h"
 
@@ -18,9 +19,8 @@
 #define TCP_CLOSE_WAIT 8
 
 BPF_TABLE_PINNED("hash", struct p4cats_service, struct p4cats_instance, instances,
-		 P4CATS_MAX_SERVICES, PIN_DIR "/instances");
-BPF_TABLE_PINNED("hash", struct p4cats_service, struct p4cats_counters, counters,
-		 P4CATS_MAX_SERVICES, PIN_DIR "/counters");
+		 P4CATS_MAX_INSTANCES, PIN_DIR "/instances");
+BPF_TABLE_PINNED("array", u32, struct p4cats_counters, counters, P4CATS_MAX_INSTANCES, PIN_DIR "/counters");
 BPF_TABLE_PINNED("hash", u64, struct p4cats_tcp_socket, tcp_sockets,
 		 P4CATS_MAX_FLOWS, PIN_DIR "/tcp_sockets");
 
@@ -42,6 +42,7 @@ static inline u32 socket_netns(const void *sk)
 TRACEPOINT_PROBE(sock, inet_sock_set_state)
 {
 	struct p4cats_tcp_socket fresh = {}, *known;
+	struct p4cats_service service = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
 	u64 sk = (u64)args->skaddr, now;
@@ -52,11 +53,14 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 	if (args->newstate == TCP_ESTABLISHED) {
 		if (args->oldstate != TCP_SYN_RECV)
 			return 0;
-		fresh.service.netns = socket_netns(args->skaddr);
-		__builtin_memcpy(fresh.service.address, args->saddr_v6, 16);
-		instance = instances.lookup(&fresh.service);
-		total = counters.lookup(&fresh.service);
-		if (!instance || !total || (instance->port && instance->port != args->sport))
+		service.netns = socket_netns(args->skaddr);
+		__builtin_memcpy(service.address, args->saddr_v6, 16);
+		instance = instances.lookup(&service);
+		if (!instance)
+			return 0;
+		fresh.instance = instance->instance;
+		total = counters.lookup(&fresh.instance);
+		if (!total || (instance->port && instance->port != args->sport))
 			return 0;
 		if (p4cats_in_flight(total, instance->udp_aged) < instance->workers)
 			fresh.started_ns = bpf_ktime_get_ns();
@@ -73,7 +77,7 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 	fresh = *known;
 	if (tcp_sockets.delete(&sk) != 0)
 		return 0;
-	total = counters.lookup(&fresh.service);
+	total = counters.lookup(&fresh.instance);
 	if (!total)
 		return 0;
 	__sync_fetch_and_add(&total->tcp_closed, 1);
@@ -86,52 +90,109 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 	return 0;
 }
 
-/* Run-queue latency: from becoming runnable (woken, or preempted) to running. */
-struct run_queue {
-	u64 waits;
+/* The node: time that processors are idle, and run-queue latency: from becoming runnable (woken, or
+ * preempted) to running. Raw tracepoints, no look-ups by hash, and a sample of the tasks:
+ * this runs at every context switch of the machine. */
+struct sched_cpu {
+	u64 switches;
+	u64 waits;         /* sampled */
 	u64 wait_ns;
+	u64 idle_ns;
+	u64 idle_since_ns; /* CLOCK_MONOTONIC; 0: not idle now */
+	u64 idle_task;     /* address of this processor's */
 };
-BPF_PERCPU_ARRAY(run_queue, struct run_queue, 1);
-BPF_TABLE("lru_hash", u32, u64, runnable, 16384);
+BPF_F_TABLE("array", u32, struct sched_cpu, sched, CPUS, BPF_F_MMAPABLE);
 
-static inline void mark_runnable(u32 pid)
+/* One of mask + 1 tasks (a power of two) is sampled, others in each epoch. What was marked in
+ * another epoch is not believed: the task may have run since without being seen. */
+struct sampling {
+	u32 mask;
+	u32 epoch;
+};
+BPF_ARRAY(sampling, struct sampling, 1);
+
+#define SLOTS 16384 /* two tasks in one slot lose a sample */
+struct runnable {
+	u64 since_ns;
+	u64 task; /* address, and the epoch in the high bits that all addresses share */
+};
+BPF_ARRAY(runnable, struct runnable, SLOTS);
+
+/* The slot of a task, or null if it is not sampled. */
+static inline struct runnable *slot_of(u64 task, u64 *mark)
 {
-	u64 now = bpf_ktime_get_ns();
+	u32 zero = 0, hash, slot;
+	struct sampling *now = sampling.lookup(&zero);
 
-	if (pid)
-		runnable.update(&pid, &now);
-}
-
-TRACEPOINT_PROBE(sched, sched_wakeup)
-{
-	mark_runnable(args->pid);
-	return 0;
-}
-
-TRACEPOINT_PROBE(sched, sched_wakeup_new)
-{
-	mark_runnable(args->pid);
-	return 0;
-}
-
-TRACEPOINT_PROBE(sched, sched_switch)
-{
-	u32 pid = args->next_pid;
-	struct run_queue *total;
-	int zero = 0;
-	u64 *since;
-
-	/* States above the low 8 bits say "preempted": still runnable. */
-	if ((args->prev_state & 0xff) == 0)
-		mark_runnable(args->prev_pid);
-	since = runnable.lookup(&pid);
-	if (!since)
+	if (!now)
 		return 0;
-	total = run_queue.lookup(&zero);
-	if (total) {
-		total->wait_ns += bpf_ktime_get_ns() - *since;
-		total->waits++;
+	hash = ((u32)(task >> 6) + now->epoch) * 2654435761U; /* Fibonacci hashing (Knuth) */
+	if ((hash >> 16) & now->mask)
+		return 0;
+	*mark = task ^ (u64)now->epoch << 48;
+	slot = (u32)(task >> 6) * 2654435761U >> 18; /* 14 bits */
+	return runnable.lookup(&slot);
+}
+
+static inline void mark_runnable(u64 task)
+{
+	u64 mark;
+	struct runnable *slot = slot_of(task, &mark);
+
+	if (slot) {
+		slot->task = mark;
+		slot->since_ns = bpf_ktime_get_ns();
 	}
-	runnable.delete(&pid);
+}
+
+RAW_TRACEPOINT_PROBE(sched_wakeup)
+{
+	mark_runnable(ctx->args[0]);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(sched_wakeup_new)
+{
+	mark_runnable(ctx->args[0]);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(sched_switch)
+{
+	u64 previous = ctx->args[1], next = ctx->args[2], mark, now;
+	u32 cpu = bpf_get_smp_processor_id(), state = 0;
+	struct sched_cpu *total = sched.lookup(&cpu);
+	struct runnable *slot;
+
+	if (!total)
+		return 0;
+	total->switches++;
+	if ((u32)bpf_get_current_pid_tgid() == 0) {
+		total->idle_task = previous;
+		if (total->idle_since_ns) {
+			total->idle_ns += bpf_ktime_get_ns() - total->idle_since_ns;
+			total->idle_since_ns = 0;
+		}
+	} else {
+		slot = slot_of(previous, &mark);
+		/* State 0: preempted, still runnable. */
+		if (slot && !bpf_probe_read_kernel(&state, sizeof(state), (void *)(previous + TASK_STATE)) &&
+		    !state) {
+			slot->task = mark;
+			slot->since_ns = bpf_ktime_get_ns();
+		}
+	}
+	if (next == total->idle_task) {
+		total->idle_since_ns = bpf_ktime_get_ns();
+		return 0;
+	}
+	slot = slot_of(next, &mark);
+	if (!slot || slot->task != mark)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (now > slot->since_ns)
+		total->wait_ns += now - slot->since_ns;
+	total->waits++;
+	slot->task = 0;
 	return 0;
 }

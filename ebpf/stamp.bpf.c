@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * stamp: tc (clsact) programs on the interface of a host that serves.
+ * stamp: tc (clsact) programs on the interface of a host that serves (docs/protocol.md, 3 to 5).
  *
  * egress   IPv6 TCP and UDP packets whose source is a service address get a Hop-by-Hop
- *          header with the CATS metric option (layout: p4cats/protocol.py): what user
- *          space knows of the instance, and requests in flight and expected wait as of
- *          this packet. The sequence number increases with every stamp of an instance;
- *          the segments cut from one GSO packet carry the same one.
- * ingress  counts UDP requests; egress counts the responses that answer them.
+ *          header with the CATS metric option: what user space knows of the instance, requests
+ *          in flight and expected wait as of this packet, sequence number and MAC. The
+ *          segments cut from one GSO packet carry the same sequence number and MAC.
+ * ingress  counts UDP requests (egress: the responses that answer them), and notes path
+ *          MTUs that routers tell.
  *
- * Key id 0: no key, MAC zero. Unknown values are all ones: wait without a service
- * time or workers; power and scores as user space says.
+ * Both watch the expected wait: when it is no longer what the last beacon said, user space is
+ * woken once, to send the next.
  *
- * A packet is left as it is, and counted under the reason, when the option would not
- * fit the MTU, when it has a Hop-by-Hop header already (RFC 8200 allows one), when it is not
- * plain TCP or UDP (fragments, too: a stamp would be on the first of them only), and when the
- * agent has not refreshed its values in time. Checksums stay right: neither pseudo-header
- * field changes. Needs Linux 5.12 (bpf_check_mtu, atomics with fetch).
+ * A packet is left as it is, and counted under the reason, when the option would not fit the MTU,
+ * when it has an extension header (RFC 8200 allows one Hop-by-Hop header; on a fragment, the stamp
+ * would be on the first only), when keys are in use and there is none, and when the agent has
+ * not refreshed its values in time. Checksums stay right: neither pseudo-header field changes.
+ * Needs Linux 5.12 (bpf_check_mtu, atomics with fetch).
  */
 #include <linux/types.h>
 #include <linux/bpf.h>
@@ -24,12 +24,23 @@
 #include <bpf/bpf_helpers.h>
 
 #include "cats_protocol.h"
+#include "halfsiphash.h"
 #include "host_maps.h"
 
 #define ETH_P_IPV6 0x86DD
 #define NEXT_HOP_BY_HOP 0
 #define NEXT_TCP 6
 #define NEXT_UDP 17
+#define NEXT_ROUTING 43
+#define NEXT_FRAGMENT 44
+#define NEXT_AUTHENTICATION 51
+#define NEXT_ICMPV6 58
+#define NEXT_DESTINATION_OPTIONS 60
+#define ICMPV6_PACKET_TOO_BIG 2
+#define MIN_MTU 1280 /* of any IPv6 link (RFC 8200, 5) */
+#define PATH_MTU_LIFETIME_NS (600ULL * 1000000000) /* RFC 8201, 4 */
+#define UNKNOWN 0xFFFFFFFF
+#define LAST_SEQUENCE 0xFFFFFFFF
 #define TC_ACT_UNSPEC (-1) /* go on to the next filter */
 
 struct ethernet {
@@ -44,27 +55,49 @@ struct ipv6 {
 	__u8 source[16], destination[16];
 };
 
+struct fragment {
+	__u8 next_header, reserved;
+	__be16 offset_more;
+	__be32 identification;
+};
+
 struct udp {
 	__be16 source, destination, length, checksum;
+};
+
+struct packet_too_big { /* ICMPv6 (RFC 4443, 3.2) with the head of the packet that was too big */
+	__u8 type, code;
+	__be16 checksum;
+	__be32 mtu;
+	struct ipv6 quoted;
 };
 
 struct metric_header { /* a Hop-by-Hop header with the option alone */
 	__u8 next_header, ext_length;
 	__u8 type, length;
-	__be16 magic;
+	__be16 magic; /* the MAC covers the octets from here to the sequence */
 	__u8 version_flags, key_id;
 	__be32 instance;
 	__u8 norm_fi, compute, communication, service, composed, reserved;
 	__be16 in_flight;
-	__be32 wait_us;
+	__be32 expected_wait_us;
 	__be32 power_mw;
 	__be32 sequence;
 	__be32 mac[2];
-} __attribute__((packed));
+};
+
+struct mac_input {
+	__u8 option[CATS_MAC_INPUT_BYTES - 16];
+	__u8 destination[16];
+} __attribute__((aligned(4)));
 
 _Static_assert(sizeof(struct metric_header) == CATS_HBH_BYTES, "option layout");
 _Static_assert(CATS_HBH_BYTES == CATS_OPTION_LENGTH + 4, "Hop-by-Hop and option headers");
 _Static_assert(CATS_HBH_BYTES == 8 * (CATS_HBH_EXT_LENGTH + 1), "Hop-by-Hop length");
+_Static_assert(__builtin_offsetof(struct metric_header, mac) -
+		       __builtin_offsetof(struct metric_header, magic) ==
+	       sizeof(((struct mac_input *)0)->option), "what the MAC covers");
+_Static_assert(P4CATS_MAX_INSTANCES == CATS_INSTANCES, "instance ids");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -75,15 +108,24 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_SERVICES);
+	__uint(max_entries, P4CATS_MAX_INSTANCES);
 	__type(key, struct p4cats_service);
 	__type(value, struct p4cats_instance);
 } instances SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_SERVICES);
-	__type(key, struct p4cats_service);
+	__uint(max_entries, P4CATS_MAX_INSTANCES);
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* a key that was replaced stays whole while a stamp uses it */
+	__type(key, __u32); /* instance id */
+	__type(value, struct p4cats_key);
+} keys SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, P4CATS_MAX_INSTANCES);
+	__uint(map_flags, BPF_F_MMAPABLE); /* user space looks often */
+	__type(key, __u32); /* instance id */
 	__type(value, struct p4cats_counters);
 } counters SEC(".maps");
 
@@ -100,6 +142,18 @@ struct {
 	__type(key, struct p4cats_udp_flow);
 	__type(value, struct p4cats_udp_waiting);
 } udp_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, P4CATS_MAX_PATHS);
+	__type(key, struct p4cats_service); /* the address is the destination's */
+	__type(value, struct p4cats_path_mtu);
+} path_mtus SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16384); /* a record of 4 octets takes 16: room for one of every instance */
+} changes SEC(".maps"); /* ids of instances that should send a beacon */
 
 /* The network namespace this copy is attached in: set before loading (a helper
  * to ask for it in tc came only with Linux 6.15). */
@@ -123,10 +177,34 @@ static __always_inline struct ipv6 *ipv6_header(struct __sk_buff *skb)
 	return ip;
 }
 
+/* The UDP header of a datagram or of its first fragment, or null. */
+static __always_inline struct udp *udp_header(struct ipv6 *ip, void *end)
+{
+	struct fragment *fragment = (void *)(ip + 1);
+	struct udp *udp = (void *)(ip + 1);
+
+	if (ip->next_header == NEXT_FRAGMENT) {
+		if ((void *)(fragment + 1) > end || fragment->next_header != NEXT_UDP ||
+		    fragment->offset_more & bpf_htons(0xFFF8))
+			return 0;
+		udp = (void *)(fragment + 1);
+	} else if (ip->next_header != NEXT_UDP) {
+		return 0;
+	}
+	return (void *)(udp + 1) > end ? 0 : udp;
+}
+
 static __always_inline void service_at(struct p4cats_service *key, const __u8 *address)
 {
 	key->netns = netns;
 	__builtin_memcpy(key->address, address, sizeof(key->address));
+}
+
+static __always_inline struct p4cats_counters *counters_of(const struct p4cats_instance *instance)
+{
+	__u32 number = instance->instance;
+
+	return bpf_map_lookup_elem(&counters, &number);
 }
 
 /* max(0, in_flight + 1 - workers) * service_time / workers: how long one more request would
@@ -136,11 +214,26 @@ static __always_inline __u32 expected_wait_us(const struct p4cats_instance *i, _
 	__u64 wait;
 
 	if (!i->workers || !i->service_time_us)
-		return 0xFFFFFFFF;
+		return UNKNOWN;
 	if (in_flight + 1 <= i->workers)
 		return 0;
 	wait = (__u64)(in_flight + 1 - i->workers) * i->service_time_us / i->workers;
-	return wait < 0xFFFFFFFE ? wait : 0xFFFFFFFE;
+	return wait < UNKNOWN - 1 ? wait : UNKNOWN - 1;
+}
+
+/* Wake user space if a wait is not what the last beacon told: more than an eighth off, or become
+ * zero or no longer zero. Once; the next beacon arms it again. */
+static __always_inline void watch(struct p4cats_counters *total, __u32 number, __u32 wait)
+{
+	__u32 told = total->told_wait_us;
+	__u64 off = wait > told ? wait - told : told - wait;
+
+	if (!off || total->change_told || (wait && told && off * 8 <= told))
+		return;
+	if (__sync_lock_test_and_set(&total->change_told, 1))
+		return; /* another CPU was first */
+	if (bpf_ringbuf_output(&changes, &number, sizeof(number), 0))
+		total->change_told = 0;
 }
 
 static __always_inline void udp_response(struct p4cats_counters *total, struct p4cats_udp_flow *flow)
@@ -165,15 +258,70 @@ static __always_inline void udp_response(struct p4cats_counters *total, struct p
 	__sync_fetch_and_add(&total->served, 1);
 }
 
+/* Whether a packet with the option still goes through interface and path. TCP segments
+ * of a GSO packet are cut after this and shortened to make room, UDP datagrams of one are not. */
+static __always_inline int has_room(struct __sk_buff *skb, const struct p4cats_instance *instance,
+				    const struct ipv6 *ip)
+{
+	__u32 size = bpf_ntohs(ip->payload_length) + sizeof(*ip) + CATS_HBH_BYTES, mtu = 0;
+	struct p4cats_service path = {};
+	struct p4cats_path_mtu *known;
+
+	if (size - sizeof(*ip) > 0xFFFF)
+		return 0;
+	if (skb->gso_size) {
+		if (ip->next_header == NEXT_TCP)
+			return 1;
+		size = skb->gso_size + sizeof(struct udp) + sizeof(*ip) + CATS_HBH_BYTES;
+	}
+	if (instance->path_mtu && size > instance->path_mtu)
+		return 0;
+	if (size > MIN_MTU) {
+		service_at(&path, ip->destination);
+		known = bpf_map_lookup_elem(&path_mtus, &path);
+		if (known && size > known->mtu && bpf_ktime_get_ns() < known->until_ns)
+			return 0;
+	}
+	/* Also says the interface's MTU: the check itself passes every GSO packet. */
+	return !bpf_check_mtu(skb, 0, &mtu, CATS_HBH_BYTES, 0) && size <= mtu;
+}
+
+/* What a packet may be stamped with: everything but the next header. */
+static __always_inline void fill(struct metric_header *option, const struct p4cats_instance *instance,
+				 __u32 in_flight, __u32 wait, const struct p4cats_key *key, __u32 sequence)
+{
+	option->ext_length = CATS_HBH_EXT_LENGTH;
+	option->type = CATS_OPTION_TYPE;
+	option->length = CATS_OPTION_LENGTH;
+	option->magic = bpf_htons(CATS_MAGIC);
+	option->version_flags = CATS_VERSION << 4 | instance->flags;
+	option->key_id = key->key_id;
+	option->instance = bpf_htonl(instance->instance);
+	option->norm_fi = instance->norm_fi;
+	option->compute = instance->compute;
+	option->communication = instance->communication;
+	option->service = instance->service;
+	option->composed = instance->composed;
+	option->in_flight = bpf_htons(in_flight < 0xFFFE ? in_flight : 0xFFFE);
+	option->expected_wait_us = bpf_htonl(wait);
+	option->power_mw = bpf_htonl(instance->power_mw);
+	option->sequence = bpf_htonl(sequence);
+}
+
 SEC("tc")
 int stamp(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
 	struct metric_header option = {};
 	struct p4cats_udp_flow flow = {};
+	struct mac_input input = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
-	__u32 in_flight, mtu = 0;
+	__u32 in_flight, wait, number;
+	struct p4cats_key *key;
+	int beacon = 0;
+	__u64 sequence;
+	struct udp *udp;
 	__u16 length;
 
 	if (!ip) {
@@ -182,71 +330,86 @@ int stamp(struct __sk_buff *skb)
 	}
 	service_at(&flow.service, ip->source);
 	instance = bpf_map_lookup_elem(&instances, &flow.service);
-	total = bpf_map_lookup_elem(&counters, &flow.service);
+	total = instance ? counters_of(instance) : 0;
 	if (!instance || !total) {
 		COUNT(not_service);
 		return TC_ACT_UNSPEC;
 	}
 
-	if (ip->next_header == NEXT_UDP) {
-		struct udp *udp = (void *)(ip + 1);
-
-		if ((void *)(udp + 1) > (void *)(long)skb->data_end) {
-			COUNT(not_transport);
-			return TC_ACT_UNSPEC;
-		}
-		if (udp->destination != bpf_htons(CATS_BEACON_PORT)) {
+	udp = udp_header(ip, (void *)(long)skb->data_end);
+	if (udp) {
+		beacon = udp->destination == bpf_htons(CATS_BEACON_PORT);
+		if (!beacon) {
 			__builtin_memcpy(flow.client, ip->destination, sizeof(flow.client));
 			flow.client_port = udp->destination;
 			flow.service_port = udp->source;
 			udp_response(total, &flow);
 		}
-	} else if (ip->next_header == NEXT_HOP_BY_HOP) {
+	}
+	in_flight = p4cats_in_flight(total, instance->udp_aged);
+	wait = expected_wait_us(instance, in_flight);
+	if (!beacon)
+		watch(total, instance->instance, wait);
+
+	switch (ip->next_header) {
+	case NEXT_TCP:
+		break;
+	case NEXT_UDP:
+		if (udp)
+			break;
+		COUNT(not_transport); /* cut short */
+		return TC_ACT_UNSPEC;
+	case NEXT_HOP_BY_HOP:
 		COUNT(has_hbh);
 		return TC_ACT_UNSPEC;
-	} else if (ip->next_header != NEXT_TCP) {
+	case NEXT_FRAGMENT:
+		COUNT(fragment);
+		return TC_ACT_UNSPEC;
+	case NEXT_ROUTING:
+	case NEXT_AUTHENTICATION:
+	case NEXT_DESTINATION_OPTIONS:
+		COUNT(has_extension);
+		return TC_ACT_UNSPEC;
+	default:
 		COUNT(not_transport);
 		return TC_ACT_UNSPEC;
 	}
-
 	if (instance->valid_until_ns < bpf_ktime_get_ns()) {
 		COUNT(stale);
 		return TC_ACT_UNSPEC;
 	}
-	/* GSO packets are cut after this, their segments shortened to make room. */
-	length = bpf_ntohs(ip->payload_length);
-	if (length > 0xFFFF - CATS_HBH_BYTES ||
-	    (!skb->gso_size && instance->path_mtu &&
-	     length + sizeof(*ip) + CATS_HBH_BYTES > instance->path_mtu) ||
-	    bpf_check_mtu(skb, 0, &mtu, CATS_HBH_BYTES, 0)) {
+	number = instance->instance;
+	key = bpf_map_lookup_elem(&keys, &number);
+	if (!key) {
+		COUNT(no_key);
+		return TC_ACT_UNSPEC;
+	}
+	if (!has_room(skb, instance, ip)) {
 		COUNT(no_room);
 		return TC_ACT_UNSPEC;
 	}
-	option.next_header = ip->next_header;
-
-	/* Opens a gap behind the IPv6 header; packet pointers are void after it. */
-	if (bpf_skb_adjust_room(skb, CATS_HBH_BYTES, BPF_ADJ_ROOM_NET, 0)) {
-		COUNT(not_grown);
+	/* 64 bits: does not come round to 0, however often it is tried. */
+	sequence = __sync_fetch_and_add(&key->sequence, 1) + 1;
+	if (sequence > LAST_SEQUENCE) {
+		COUNT(exhausted);
 		return TC_ACT_UNSPEC;
 	}
 
-	in_flight = p4cats_in_flight(total, instance->udp_aged);
-	option.ext_length = CATS_HBH_EXT_LENGTH;
-	option.type = CATS_OPTION_TYPE;
-	option.length = CATS_OPTION_LENGTH;
-	option.magic = bpf_htons(CATS_MAGIC);
-	option.version_flags = CATS_VERSION << 4;
-	option.instance = bpf_htonl(instance->instance);
-	option.norm_fi = instance->norm_fi;
-	option.compute = instance->compute;
-	option.communication = instance->communication;
-	option.service = instance->service;
-	option.composed = instance->composed;
-	option.in_flight = bpf_htons(in_flight < 0xFFFE ? in_flight : 0xFFFE);
-	option.wait_us = bpf_htonl(expected_wait_us(instance, in_flight));
-	option.power_mw = bpf_htonl(instance->power_mw);
-	option.sequence = bpf_htonl(__sync_fetch_and_add(&total->sequence, 1) + 1);
-
+	option.next_header = ip->next_header;
+	fill(&option, instance, in_flight, wait, key, sequence);
+	if (key->key_id) {
+		__builtin_memcpy(input.option, &option.magic, sizeof(input.option));
+		__builtin_memcpy(input.destination, ip->destination, sizeof(input.destination));
+		halfsiphash(key->key, (const __u32 *)&input, CATS_MAC_INPUT_BYTES / 4, option.mac);
+	}
+	length = bpf_ntohs(ip->payload_length);
+	/* Opens a gap behind the IPv6 header; packet pointers are void after it. The datagrams of a
+	 * UDP GSO packet keep their size: has_room has seen to it. */
+	if (bpf_skb_adjust_room(skb, CATS_HBH_BYTES, BPF_ADJ_ROOM_NET,
+				udp && skb->gso_size ? BPF_F_ADJ_ROOM_FIXED_GSO : 0)) {
+		COUNT(not_grown);
+		return TC_ACT_UNSPEC;
+	}
 	ip = ipv6_header(skb);
 	if (!ip)
 		return TC_ACT_UNSPEC;
@@ -254,50 +417,87 @@ int stamp(struct __sk_buff *skb)
 	ip->payload_length = bpf_htons(length + CATS_HBH_BYTES);
 	bpf_skb_store_bytes(skb, sizeof(struct ethernet) + sizeof(*ip), &option, sizeof(option), 0);
 	COUNT(stamped);
+	__sync_fetch_and_add(&total->stamped, 1);
+	if (beacon) {
+		total->told_wait_us = wait;
+		total->change_told = 0;
+	}
 	return TC_ACT_UNSPEC;
+}
+
+static __always_inline void note_path_mtu(struct ipv6 *ip, void *end)
+{
+	struct packet_too_big *icmp = (void *)(ip + 1);
+	struct p4cats_path_mtu known = {};
+	struct p4cats_service path = {};
+
+	if ((void *)(icmp + 1) > end || icmp->type != ICMPV6_PACKET_TOO_BIG)
+		return;
+	service_at(&path, icmp->quoted.source);
+	if (!bpf_map_lookup_elem(&instances, &path))
+		return;
+	service_at(&path, icmp->quoted.destination);
+	known.until_ns = bpf_ktime_get_ns() + PATH_MTU_LIFETIME_NS;
+	known.mtu = bpf_ntohl(icmp->mtu);
+	bpf_map_update_elem(&path_mtus, &path, &known, BPF_ANY);
+}
+
+static __always_inline void udp_request(struct p4cats_instance *instance, struct p4cats_counters *total,
+					struct p4cats_udp_flow *flow)
+{
+	struct p4cats_udp_waiting *w, fresh = {};
+	__u64 now = bpf_ktime_get_ns(), started;
+
+	/* Timed only if a worker is free, so that no waiting is taken for service. */
+	started = p4cats_in_flight(total, instance->udp_aged) < instance->workers ? now : 0;
+	w = bpf_map_lookup_elem(&udp_flows, flow);
+	if (!w) {
+		bpf_map_update_elem(&udp_flows, flow, &fresh, BPF_NOEXIST);
+		w = bpf_map_lookup_elem(&udp_flows, flow);
+		if (!w) {
+			COUNT(udp_untracked);
+			return;
+		}
+	}
+	w->active_ns = now;
+	w->started_ns = __sync_fetch_and_add(&w->waiting, 1) == 0 ? started : 0;
+	__sync_fetch_and_add(&total->udp_requests, 1);
 }
 
 SEC("tc")
 int requests(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
-	struct p4cats_udp_waiting *w, fresh = {};
 	struct p4cats_udp_flow flow = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
 	struct udp *udp;
-	__u64 now, started;
 
-	if (!ip || ip->next_header != NEXT_UDP)
+	if (!ip)
 		return TC_ACT_UNSPEC;
-	udp = (void *)(ip + 1);
-	if ((void *)(udp + 1) > (void *)(long)skb->data_end)
+	if (ip->next_header == NEXT_ICMPV6) {
+		note_path_mtu(ip, (void *)(long)skb->data_end);
+		return TC_ACT_UNSPEC;
+	}
+	udp = udp_header(ip, (void *)(long)skb->data_end);
+	if (!udp && ip->next_header != NEXT_TCP)
 		return TC_ACT_UNSPEC;
 	service_at(&flow.service, ip->destination);
 	instance = bpf_map_lookup_elem(&instances, &flow.service);
-	total = bpf_map_lookup_elem(&counters, &flow.service);
-	if (!instance || !total || (instance->port && udp->destination != bpf_htons(instance->port)))
+	total = instance ? counters_of(instance) : 0;
+	if (!instance || !total)
 		return TC_ACT_UNSPEC;
-
-	__builtin_memcpy(flow.client, ip->source, sizeof(flow.client));
-	flow.client_port = udp->source;
-	flow.service_port = udp->destination;
-	now = bpf_ktime_get_ns();
-	/* Timed only if a worker is free, so that no waiting is taken for service. */
-	started = p4cats_in_flight(total, instance->udp_aged) < instance->workers ? now : 0;
-
-	w = bpf_map_lookup_elem(&udp_flows, &flow);
-	if (!w) {
-		bpf_map_update_elem(&udp_flows, &flow, &fresh, BPF_NOEXIST);
-		w = bpf_map_lookup_elem(&udp_flows, &flow);
-		if (!w) {
-			COUNT(udp_untracked);
+	if (udp) {
+		if (instance->port && udp->destination != bpf_htons(instance->port))
 			return TC_ACT_UNSPEC;
-		}
+		__builtin_memcpy(flow.client, ip->source, sizeof(flow.client));
+		flow.client_port = udp->source;
+		flow.service_port = udp->destination;
+		udp_request(instance, total, &flow);
 	}
-	w->active_ns = now;
-	w->started_ns = __sync_fetch_and_add(&w->waiting, 1) == 0 ? started : 0;
-	__sync_fetch_and_add(&total->udp_requests, 1);
+	/* TCP connections are counted in sense; their packets are where a change shows. */
+	watch(total, instance->instance,
+	      expected_wait_us(instance, p4cats_in_flight(total, instance->udp_aged)));
 	return TC_ACT_UNSPEC;
 }
 

@@ -18,7 +18,9 @@ from p4cats.ebpf.errors import ConfigError, LibbpfError
 from p4cats.ebpf.libbpf import Map, Object, TcHook
 from p4cats.errors import UserError
 
-SHARED_MAPS = ("instances", "counters", "tcp_sockets", "udp_flows", "stats")
+SHARED_MAPS = (
+    *("instances", "keys", "counters", "tcp_sockets", "udp_flows", "path_mtus", "changes", "stats"),
+)
 PRIORITY = 0xCA75
 """Of our tc filters, so that they are found again and disturb nobody's."""
 
@@ -43,8 +45,10 @@ class Stamp:
         self._objects: list[Object] = []
         first = self._load(0)
         self.instances = first.maps["instances"]
+        self.keys = first.maps["keys"]
         self.counters = first.maps["counters"]
         self.udp_flows = first.maps["udp_flows"]
+        self.changes = first.maps["changes"]
         self._stats = first.maps["stats"]
 
     def _load(self, inode: int) -> Object:

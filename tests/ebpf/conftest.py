@@ -50,6 +50,7 @@ def config(hosts: Hosts, tmp_path: Path) -> dict[str, Any]:
             }
             for number in (1, 2)
         ],
+        "authentication": "none",
         "stale_after_ms": 600_000,
         "power": "model",
         "pin_dir": f"/sys/fs/bpf/p4cats-test-{os.getpid()}/agent",

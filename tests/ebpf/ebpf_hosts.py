@@ -33,7 +33,7 @@ _numbers = itertools.count()
 OPTION_FIELDS = (
     *("magic", "version_flags", "key_id", "instance"),
     *("norm_fi", "compute", "communication", "service", "composed", "reserved"),
-    *("in_flight", "wait_us", "power_mw", "sequence", "mac"),
+    *("in_flight", "expected_wait_us", "power_mw", "sequence", "mac"),
 )
 
 

@@ -75,7 +75,7 @@ def test_udp_answers_arrive_intact_and_carry_the_option(hosts: Hosts, start_agen
     assert option is not None
     assert option["instance"] == 101
     assert option["in_flight"] == 0  # the answer itself ended the request
-    assert option["wait_us"] == 0
+    assert option["expected_wait_us"] == 0
     assert 50_000 <= option["power_mw"] <= 150_000
     assert all(0 <= option[score] <= 10 for score in ("norm_fi", "compute", "service", "composed"))
     assert agent.stats()["stamped"] >= 1
@@ -166,7 +166,7 @@ def test_stamps_carry_the_load_of_the_moment_without_a_refresh(hosts: Hosts, sta
         option = option_of(capture.wait(is_beacon, "a beacon"))
     assert option is not None
     assert option["in_flight"] == 5
-    assert option["wait_us"] == (5 + 1 - 2) * 10_000 // 2
+    assert option["expected_wait_us"] == (5 + 1 - 2) * 10_000 // 2
 
 
 # -- TCP requests in flight
@@ -306,7 +306,7 @@ def test_service_time_is_learnt_from_requests_that_found_a_free_worker(
 
 def test_run_queue_latency_is_measured(hosts: Hosts, start_agent: Start):
     agent = start_agent()
-    before = agent._sense.run_queue()
+    before = agent._sense.scheduler()
 
     def busy_waits() -> bool:
         threads = [threading.Thread(target=time.sleep, args=(0.001,)) for _ in range(20)]
@@ -314,26 +314,25 @@ def test_run_queue_latency_is_measured(hosts: Hosts, start_agent: Start):
             thread.start()
         for thread in threads:
             thread.join()
-        now = agent._sense.run_queue()
+        now = agent._sense.scheduler()
         return now.waits - before.waits >= 100 and now.wait_ns > before.wait_ns
 
     eventually(busy_waits, "a hundred tasks that waited for a CPU")
-    assert agent._sense.run_queue().mean_us_since(before) > 0
+    assert (agent._sense.scheduler().mean_wait_us_since(before) or 0) > 0
 
 
 def test_the_agent_serves_by_itself(hosts: Hosts, start_agent: Start):
     agent = start_agent(beacon_interval_ms=10, refresh_interval_ms=10, report_interval_ms=10)
     reports: list[Any] = []
-    agent._report = reports.append
-    stop = threading.Event()
-    server = threading.Thread(target=agent.serve, args=(stop,))
+    agent._report = lambda report: reports.append(report.metrics)
+    server = threading.Thread(target=agent.serve)
     server.start()
     try:
         with hosts.capture(2) as capture:
             eventually(lambda: len([p for p in capture.read() if is_beacon(p)]) >= 5, "five beacons")
             eventually(lambda: len(reports) >= 3, "three reports")
     finally:
-        stop.set()
+        agent.end()
         server.join()
     assert [m.instance for m in reports[-1]] == [101, 102]
     assert reports[-1][1].seq >= 1

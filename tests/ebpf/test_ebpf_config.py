@@ -19,7 +19,7 @@ from p4cats.ebpf.agent import main, run_agent
 from p4cats.ebpf.config import AgentConfig, HostConfig
 from p4cats.ebpf.errors import ConfigError, MissingError
 from p4cats.ebpf.meter import InstanceMeter, Metrics, Network
-from p4cats.ebpf.reporter import HttpReporter
+from p4cats.ebpf.reporter import HttpReporter, Report
 
 INSTANCE: dict[str, Any] = {
     "instance": 1,
@@ -32,7 +32,8 @@ INSTANCE: dict[str, Any] = {
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    return {"hosts": [{"interface": "eth0", "instances": [{**INSTANCE, **changes}]}]}
+    hosts = [{"interface": "eth0", "instances": [{**INSTANCE, **changes}]}]
+    return {"hosts": hosts, "authentication": "none"}
 
 
 @pytest.mark.parametrize(
@@ -181,8 +182,8 @@ def counters(**changes: int) -> dict[str, Any]:
 def test_power_is_modelled_on_busy_workers_unless_measured():
     full = meter()
     assert full.power_mw(None) == 50_000
-    for _ in range(200):
-        full.learn(counters(tcp_opened=9))
+    for second in range(20):
+        full.learn(counters(tcp_opened=9), second)
     assert full.power_mw(None) == pytest.approx(150_000, rel=0.001)
     assert full.power_mw(77.5) == 77_500
 
@@ -190,9 +191,9 @@ def test_power_is_modelled_on_busy_workers_unless_measured():
 def test_the_service_time_follows_what_was_measured():
     learning = meter()
     assert learning.service_time_us == 1000
-    learning.learn(counters(served=1, served_ns=11_000_000))
+    learning.learn(counters(served=1, served_ns=11_000_000), 1.0)
     assert learning.service_time_us == 2000  # a tenth of the way to 11 ms
-    learning.learn(counters(served=101, served_ns=11_000_000 + 100 * 5_000_000))
+    learning.learn(counters(served=101, served_ns=11_000_000 + 100 * 5_000_000), 2.0)
     assert learning.service_time_us == pytest.approx(5000, rel=0.001)
 
 
@@ -239,7 +240,7 @@ def controller(tmp_path: Path) -> Iterator[Controller]:
 
 def test_reports_are_posted_as_json(tmp_path: Path, controller: Controller, metrics: Metrics):
     reporter = HttpReporter(tmp_path / "controller.sock")
-    reporter([metrics])
+    reporter(Report([metrics]))
     eventually(lambda: controller.posts, "a report")
     reporter.close()
     path, body = controller.posts[0]
@@ -265,7 +266,7 @@ def test_an_absent_controller_is_logged_once_and_found_later(
     path = tmp_path / "late.sock"
     reporter = HttpReporter(path)
     for _ in range(3):
-        reporter([metrics])
+        reporter(Report([metrics]))
         eventually(lambda: reporter._newest is None, "the report taken")
     eventually(lambda: "retrying quietly" in caplog.text, "a log line")
     with Controller(path) as late:
@@ -273,7 +274,7 @@ def test_an_absent_controller_is_logged_once_and_found_later(
         thread.start()
 
         def reported() -> bool:
-            reporter([metrics])
+            reporter(Report([metrics]))
             return bool(late.posts)
 
         eventually(reported, "a report")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p4cats.ebpf import normalise
-from p4cats.ebpf.meter import Average, CpuUse
+from p4cats.ebpf.meter import Average
 from p4cats.ebpf.power import Rapl, model_w
 
 share = st.floats(0, 1)
@@ -122,12 +122,3 @@ def test_an_average_lies_among_its_readings(readings):
     for reading in readings:
         average.add(reading)
     assert min(readings) - 1e-6 <= average.value <= max(readings) + 1e-6
-
-
-def test_cpu_use_is_the_share_not_idle(tmp_path: Path):
-    stat = tmp_path / "stat"
-    stat.write_text("cpu  100 0 100 800 0 0 0 0 0 0\n")
-    use = CpuUse(stat)
-    stat.write_text("cpu  160 0 115 815 10 0 0 0 0 0\n")  # 75 busy, 25 idle or waiting for disks
-    assert use.read() == pytest.approx(0.75)
-    assert use.read() == pytest.approx(0.75)  # no time has passed

@@ -1,6 +1,7 @@
 """stamp packet by packet, run by the kernel (BPF_PROG_TEST_RUN): what goes in, what must come out."""
 
 import os
+import random
 import struct
 import time
 from collections.abc import Iterator
@@ -11,15 +12,24 @@ from typing import Any
 import pytest
 from ebpf_hosts import PORT, SERVICE, decode_option
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, PadN
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6PacketTooBig,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    PadN,
+)
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from p4cats import netns
+from p4cats import halfsiphash, netns, protocol
 from p4cats.ebpf import normalise, stamp, system
-from p4cats.ebpf.libbpf import Program
+from p4cats.ebpf.libbpf import Program, RingBuffer
 from p4cats.ebpf.stamp import Stamp
-from p4cats.protocol import BEACON_PORT, HBH_BYTES, MAGIC, OPTION_LENGTH, OPTION_TYPE, VERSION
+from p4cats.protocol import BEACON_PORT, FLAG_DRAINING, HBH_BYTES, MAGIC, OPTION_LENGTH, OPTION_TYPE, VERSION
 
 pytestmark = pytest.mark.root
 
@@ -37,6 +47,8 @@ INSTANCE: dict[str, Any] = {
     "service": 6,
     "composed": 5,
 }
+NUMBER = struct.pack("=I", INSTANCE["instance"])
+KEY = bytes(range(8))
 
 
 class Bench:
@@ -49,24 +61,43 @@ class Bench:
         self._before = loaded.stats()
         self.set_instance()
         self.set_counters()
+        self.set_key()
 
     def set_instance(self, **changes: int) -> None:
         fields = {**INSTANCE, "valid_until_ns": time.monotonic_ns() + 600 * SECOND_NS, **changes}
         self._stamp.instances.update(self._key, self._stamp.instances.value_layout.encode(fields))
 
     def set_counters(self, **fields: int) -> None:
-        self._stamp.counters.update(self._key, self._stamp.counters.value_layout.encode(fields))
+        self._stamp.counters.update(NUMBER, self._stamp.counters.value_layout.encode(fields))
+
+    def set_key(self, key_id: int = 0, key: bytes = bytes(8), sequence: int = 0) -> None:
+        fields = {"key_id": key_id, "key": key, "sequence": sequence}
+        self._stamp.keys.update(NUMBER, self._stamp.keys.value_layout.encode(fields))
+
+    def remove_key(self) -> None:
+        self._stamp.keys.delete(NUMBER)
 
     def counters(self) -> dict[str, Any]:
-        raw = self._stamp.counters.lookup(self._key)
+        raw = self._stamp.counters.lookup(NUMBER)
         assert raw is not None
         return self._stamp.counters.value_layout.decode(raw)
 
     def egress(self, packet: Packet) -> bytes:
         return self._run(self._programs["stamp"], packet)
 
+    def egress_octets(self, frame: bytes) -> bytes:
+        return self._programs["stamp"].test_run(frame).data
+
     def ingress(self, packet: Packet) -> bytes:
         return self._run(self._programs["requests"], packet)
+
+    def woken(self) -> list[int]:
+        """The instances that user space was woken for since the last call."""
+        found: list[int] = []
+        ring = RingBuffer(self._stamp.changes, lambda record: found.append(*struct.unpack("=I", record)))
+        ring.consume()
+        ring.close()
+        return found
 
     def reasons(self) -> dict[str, int]:
         """What was counted since the bench was set up, without zeros."""
@@ -93,6 +124,10 @@ def loaded() -> Iterator[Stamp]:
 @pytest.fixture
 def bench(loaded: Stamp) -> Bench:
     return Bench(loaded)
+
+
+FRAME_HEAD = bytes(12) + struct.pack("!HIHBB16s", 0x86DD, 6 << 28, 8, 17, 64, IPv6Address(SERVICE).packed)
+"""Ethernet and IPv6 of a datagram without data from the service, but for the destination."""
 
 
 def ethernet() -> Ether:
@@ -135,21 +170,21 @@ def test_a_response_gets_the_option_and_nothing_else_changes(bench: Bench, paylo
 
 
 def test_the_option_is_laid_out_to_the_bit(bench: Bench):
-    bench.set_counters(tcp_opened=10, tcp_closed=4, udp_requests=7, udp_responses=5, sequence=0x01020304)
-    bench.set_instance(udp_aged=1)
+    bench.set_counters(tcp_opened=10, tcp_closed=4, udp_requests=7, udp_responses=5)
+    bench.set_instance(udp_aged=1, flags=FLAG_DRAINING)
+    bench.set_key(7, KEY, sequence=0x01020304)
     option = bench.egress(udp_response())[54:94]
     golden = bytes.fromhex(
         "11 04 3e 24"  # UDP, 8 * (4 + 1) octets; type, 36 octets of data
-        "ca75 10 00"  # magic, version 1, no flags, key id
+        "ca75 11 07"  # magic, version 1, flag D, key id
         "000003ff"  # instance
         "09 08 07 06 05 00"  # scores, reserved
         "0007"  # in flight: 6 connections, 2 datagrams less one given up
         "00007530"  # wait: (7 + 1 - 2) * 10 ms / 2
         "0001e240"  # power
         "01020305"  # sequence
-        "0000000000000000".replace(" ", "")  # MAC
     )
-    assert option == golden
+    assert option == golden + halfsiphash.tag(KEY, golden[4:] + IPv6Address(CLIENT).packed)
 
 
 def test_scapy_reads_the_option_and_the_checksum_holds(bench: Bench):
@@ -175,7 +210,12 @@ def test_scapy_reads_the_option_and_the_checksum_holds(bench: Bench):
         pytest.param("not_service", ethernet() / IP() / UDP(), id="IPv4 UDP"),
         pytest.param("not_service", ethernet() / IP() / ICMP(), id="IPv4 ICMP"),
         pytest.param("not_transport", response(ICMPv6EchoRequest()), id="ICMPv6"),
-        pytest.param("not_transport", response(IPv6ExtHdrFragment() / Raw(bytes(40))), id="fragment"),
+        pytest.param("fragment", response(IPv6ExtHdrFragment(nh=17) / Raw(bytes(40))), id="fragment"),
+        pytest.param(
+            "has_extension", response(IPv6ExtHdrDestOpt() / UDP(sport=PORT)), id="destination options"
+        ),
+        pytest.param("has_extension", response(IPv6ExtHdrRouting() / TCP(sport=PORT)), id="routing header"),
+        pytest.param("not_transport", response(Raw(bytes(40)), nh=59), id="no next header"),
         pytest.param("not_transport", response(Raw(b"abc"), nh=17), id="UDP cut short"),
         pytest.param(
             "has_hbh",
@@ -197,16 +237,64 @@ def test_a_packet_without_room_to_the_path_mtu_is_not_stamped(bench: Bench):
     assert bench.reasons() == {"stamped": 1, "no_room": 1}
 
 
+def test_a_router_that_says_packet_too_big_is_believed_for_that_client(bench: Bench):
+    full = udp_response(1500 - 40 - 8 - HBH_BYTES)
+    other = response(UDP(sport=PORT, dport=5000) / Raw(bytes(1500 - 40 - 8 - HBH_BYTES)), dst="fd00::8")
+    assert len(bench.egress(full)) == 14 + 1500
+    too_big = IPv6(src="fd00::fe", dst=SERVICE) / ICMPv6PacketTooBig(mtu=1400) / bytes(full)[14:1200]
+    bench.ingress(ethernet() / too_big)
+    assert bench.egress(full) == bytes(full)
+    assert len(bench.egress(udp_response(1400 - 40 - 8 - HBH_BYTES))) == 14 + 1400
+    assert len(bench.egress(other)) == 14 + 1500
+    assert bench.reasons() == {"stamped": 3, "no_room": 1}
+
+
+def test_a_packet_too_big_about_others_packets_is_ignored(bench: Bench):
+    quoted = IPv6(src="fd00::77", dst="fd00::7") / UDP() / Raw(bytes(1000))
+    bench.ingress(ethernet() / IPv6(dst=SERVICE) / ICMPv6PacketTooBig(mtu=1300) / quoted)
+    assert len(bench.egress(udp_response(1300))) == 14 + 40 + 8 + 1300 + HBH_BYTES
+
+
 def test_nothing_is_stamped_once_the_agent_is_silent(bench: Bench):
     bench.set_instance(valid_until_ns=time.monotonic_ns())
     assert bench.egress(udp_response()) == bytes(udp_response())
     assert bench.reasons() == {"stale": 1}
 
 
-def test_sequence_numbers_increase_and_wrap(bench: Bench):
-    bench.set_counters(sequence=0xFFFFFFFE)
-    stamps = [decode_option(bench.egress(udp_response())[58:94])["sequence"] for _ in range(3)]
-    assert stamps == [0xFFFFFFFF, 0, 1]
+def test_sequence_numbers_increase_and_end(bench: Bench):
+    bench.set_key(1, KEY, sequence=0xFFFFFFFD)
+    stamps = [decode_option(bench.egress(udp_response())[58:94])["sequence"] for _ in range(2)]
+    assert stamps == [0xFFFFFFFE, 0xFFFFFFFF]
+    for _ in range(2):
+        assert bench.egress(udp_response()) == bytes(udp_response())
+    assert bench.reasons() == {"stamped": 2, "exhausted": 2}
+    bench.set_key(2, KEY)
+    assert decode_option(bench.egress(udp_response())[58:94])["sequence"] == 1
+
+
+def test_without_a_key_nothing_is_stamped(bench: Bench):
+    bench.remove_key()
+    assert bench.egress(udp_response()) == bytes(udp_response())
+    assert bench.reasons() == {"no_key": 1}
+
+
+def test_key_id_0_stamps_without_a_mac(bench: Bench):
+    bench.set_key(0, KEY)
+    option = decode_option(bench.egress(udp_response())[58:94])
+    assert (option["key_id"], option["mac"]) == (0, 0)
+
+
+def test_the_mac_is_that_of_the_reference_whatever_is_stamped(bench: Bench):
+    draw = random.Random(4)
+    for _ in range(2000):
+        key = draw.randbytes(8)
+        client = IPv6Address(draw.getrandbits(128))
+        bench.set_key(draw.randint(1, 255), key, sequence=draw.getrandbits(31))
+        after = bench.egress_octets(
+            FRAME_HEAD + client.packed + struct.pack("!4H", PORT, 5000, 8, draw.getrandbits(16))
+        )
+        data = after[58:94]
+        assert data[-8:] == halfsiphash.tag(key, protocol.metric_message(data, client))
 
 
 @pytest.mark.parametrize(("workers", "service_time"), [(1, 1), (2, 10_000), (7, 333), (64, 4_000_000_000)])
@@ -217,14 +305,14 @@ def test_the_kernels_expected_wait_is_the_documented_one(
     bench.set_instance(workers=workers, service_time_us=service_time)
     bench.set_counters(tcp_opened=in_flight)
     option = decode_option(bench.egress(udp_response())[58:94])
-    assert option["wait_us"] == normalise.expected_wait_us(in_flight, workers, service_time)
+    assert option["expected_wait_us"] == normalise.expected_wait_us(in_flight, workers, service_time)
     assert option["in_flight"] == min(in_flight, 0xFFFE)
 
 
 @pytest.mark.parametrize("unknown", ["workers", "service_time_us"])
 def test_an_unknown_wait_is_all_ones(bench: Bench, unknown: str):
     bench.set_instance(**{unknown: 0})
-    assert decode_option(bench.egress(udp_response())[58:94])["wait_us"] == 0xFFFFFFFF
+    assert decode_option(bench.egress(udp_response())[58:94])["expected_wait_us"] == 0xFFFFFFFF
 
 
 def test_counts_never_fall_below_zero(bench: Bench):
@@ -249,6 +337,35 @@ def test_datagrams_to_other_ports_and_addresses_are_no_requests(bench: Bench):
     bench.ingress(ethernet() / IPv6(src=CLIENT, dst="fd00::77") / UDP(sport=1, dport=PORT))
     bench.ingress(ethernet() / IPv6(src=CLIENT, dst=SERVICE) / TCP(sport=1, dport=PORT))
     assert bench.counters()["udp_requests"] == 0
+
+
+def test_fragmented_requests_and_answers_count_once(bench: Bench):
+    first = IPv6ExtHdrFragment(nh=17, offset=0, m=1)
+    rest = IPv6ExtHdrFragment(nh=17, offset=181, m=0)
+    bench.ingress(ethernet() / IPv6(src=CLIENT, dst=SERVICE) / first / UDP(sport=6001, dport=PORT))
+    bench.ingress(ethernet() / IPv6(src=CLIENT, dst=SERVICE) / rest / Raw(bytes(40)))
+    assert bench.counters()["udp_requests"] == 1
+    bench.egress(response(first / UDP(sport=PORT, dport=6001)))
+    bench.egress(response(rest / Raw(bytes(40))))
+    assert bench.counters()["udp_responses"] == 1
+    assert bench.reasons() == {"fragment": 2}
+
+
+def test_user_space_is_woken_once_when_the_wait_is_off_by_more_than_an_eighth(bench: Bench):
+    bench.woken()
+    for told, woken in ((100, []), (112, []), (89, []), (115, [1023]), (88, [1023]), (0, [1023])):
+        # Two workers, 10 ms: with 21 in flight the wait is 100 ms.
+        bench.set_counters(tcp_opened=21, told_wait_us=told * 1000)
+        bench.egress(udp_response())
+        bench.egress(udp_response())
+        assert bench.woken() == woken
+    bench.egress(response(UDP(sport=PORT, dport=BEACON_PORT)))
+    assert bench.counters()["told_wait_us"] == 100_000
+    bench.ingress(udp_request())
+    assert bench.woken() == []
+    for port in range(9000, 9003):
+        bench.ingress(udp_request(sport=port))
+    assert bench.woken() == [1023]
 
 
 def test_a_beacon_answers_no_request(bench: Bench):

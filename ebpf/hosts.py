@@ -1,0 +1,122 @@
+"""Hosts and instances of a running agent: what is open for each, and when its next beacon is due."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from p4cats import netns
+from p4cats.ebpf.config import HostConfig, InstanceConfig
+from p4cats.ebpf.errors import ConfigError
+from p4cats.ebpf.meter import InstanceMeter, Network, NetworkUse
+from p4cats.ebpf.stamp import Attachment, service_key
+from p4cats.protocol import BEACON_PORT
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Instance:
+    """One instance. Its meter outlives it: what the kernel has counted goes on if it comes back."""
+
+    config: InstanceConfig
+    host: Host
+    service: bytes
+    """Key of the map `instances`."""
+    meter: InstanceMeter
+    beacon: socket.socket
+    last_beacon_s: float = 0.0
+    """CLOCK_MONOTONIC, as is the next one's due time."""
+    beacon_due_s: float = 0.0
+    seen: bytes = b""
+    """Its counters of requests when they were last looked at."""
+    valid_until_ns: int = 0
+    written: dict[str, int | bytes] = field(default_factory=dict)
+    """What the kernel holds of it, valid_until_ns apart."""
+    _unreachable: set[str] = field(default_factory=set)
+
+    @property
+    def id(self) -> int:
+        """The instance's number."""
+        return self.config.instance
+
+    def send_beacon(self) -> None:
+        """Send a datagram without data to each ingress forwarder; the stamp is its content."""
+        for address in self.config.beacons:
+            forwarder = str(address)
+            try:
+                self.beacon.sendto(b"", (forwarder, BEACON_PORT))
+                self._unreachable.discard(forwarder)
+            except OSError as error:  # no route yet, link down, buffer full: the next may get through
+                if forwarder not in self._unreachable:
+                    self._unreachable.add(forwarder)
+                    _log.warning("beacon of instance %d to %s: %s", self.id, forwarder, error)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.beacon.close()
+
+
+@dataclass
+class Host:
+    """One host: a network namespace, its interface, and the instances there."""
+
+    config: HostConfig
+    inode: int
+    """Of the namespace."""
+    network: Network
+    instances: dict[int, Instance] = field(default_factory=dict)
+    network_use: NetworkUse = field(default_factory=NetworkUse)
+    attachment: Attachment | None = None
+
+    @classmethod
+    def open(cls, config: HostConfig) -> Host:
+        """Enter the namespace and open what reads of the interface need; UserError if there is none."""
+        inode = netns.inode(config.netns)
+        with netns.entered(config.netns):
+            return cls(config, inode, Network(config, open("/proc/thread-self/net/dev")))
+
+    def open_instance(self, config: InstanceConfig, meters: Mapping[int, InstanceMeter]) -> Instance:
+        """Open an instance's socket; it is not yet one of the host's. ConfigError for a wrong address."""
+        with netns.entered(self.config.netns):
+            beacon = _beacon_socket(self.config, config)
+        service = service_key(self.inode, config.address)
+        meter = meters.get(config.instance) or InstanceMeter(config)
+        return Instance(config, self, service, meter, beacon)
+
+    def configure(self, config: HostConfig) -> None:
+        """Take another configuration over, of the instances that are here too."""
+        self.config = self.network.host = config
+        for item in config.instances:
+            known = self.instances.get(item.instance)
+            if known is not None:
+                known.config = known.meter.config = item
+
+    def close(self) -> None:
+        """Close everything of the host's."""
+        for instance in self.instances.values():
+            instance.close()
+        self.network.close()
+
+
+def place(config: HostConfig) -> tuple[Path | None, str]:
+    """Return what makes a host of a configuration the same as one of another."""
+    return config.netns, config.interface
+
+
+def _beacon_socket(host: HostConfig, config: InstanceConfig) -> socket.socket:
+    """Open a socket in the current namespace that sends from the service address."""
+    beacon = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    beacon.setblocking(False)
+    try:
+        beacon.bind((str(config.address), 0))
+    except OSError as error:
+        beacon.close()
+        raise ConfigError(
+            f"instance {config.instance}: {config.address} is not an address of its host"
+            f" ({host.netns or 'this namespace'}): ip -6 addr add {config.address}/128 dev lo"
+        ) from error
+    return beacon
