@@ -27,6 +27,7 @@ from p4cats.controller.controller import Controller
 from p4cats.controller.desired import Availability, Policy
 from p4cats.controller.errors import RequestRefused, SocketInUse
 from p4cats.controller.flows import PROTOCOLS, Flow
+from p4cats.controller.keys import LAST_ID
 from p4cats.controller.metrics import Report
 from p4cats.controller.overview import Overview
 from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView
@@ -84,6 +85,10 @@ class Reports(_Body):
     """The body of POST /metrics."""
 
     instances: list[Metrics]
+    key_ids: dict[InstanceId, Annotated[int, Field(ge=0, le=LAST_ID)]] = {}
+    """Key that each instance stamps with, 0: none yet."""
+    fresh: list[InstanceId] = []
+    """Instances without a sequence number: their next key must be a new one."""
 
 
 def build(controller: Controller) -> FastAPI:
@@ -140,9 +145,16 @@ def build(controller: Controller) -> FastAPI:
         return {"source": source, "destination": destination}
 
     @app.post("/metrics", response_model=None)
-    async def _metrics(reports: Reports) -> dict[str, int]:
+    async def _metrics(reports: Reports) -> dict[str, Any]:
         found = [Report.of(item.model_dump()) for item in reports.instances]
-        return {"taken": controller.report(found)}
+        keys = controller.hand_keys(reports.key_ids, reports.fresh) if reports.key_ids else {}
+        return {
+            "taken": controller.report(found),
+            "keys": [
+                {"instance": instance, "key_id": key.id, "key": key.octets.hex()}
+                for instance, key in keys.items()
+            ],
+        }
 
     @app.post("/converged", response_model=None)
     async def _converged(timeout_s: Annotated[float, Query(gt=0, le=600)] = 30.0) -> dict[str, bool]:

@@ -23,9 +23,19 @@ from pathlib import Path
 from finsy import P4PacketIn
 
 from p4cats.controller import entries as tables
-from p4cats.controller.desired import AVAILABILITIES, Availability, Desired, Policy, ServiceSettings, State
+from p4cats.controller.desired import (
+    AVAILABILITIES,
+    Availability,
+    Desired,
+    Policy,
+    ServiceSettings,
+    State,
+    keys_held,
+)
+from p4cats.controller.entries import Entries
 from p4cats.controller.errors import PipelineMissing, RequestRefused
 from p4cats.controller.exceptions import PacketOut, Responder
+from p4cats.controller.keys import Key, KeyStore
 from p4cats.controller.metrics import MetricStore, Report, Timing
 from p4cats.controller.switches import PipelineFiles, SwitchSession
 from p4cats.topologies.addressing import Plan
@@ -62,6 +72,9 @@ class Controller:
         self._prometheus = prometheus
         self.desired = Desired(topology, plan)
         self.metrics = MetricStore({item.id: item.service for item in topology.instances}, timing)
+        keyed = topology.instances if topology.authentication == "mac" else ()
+        sites = {item.id: topology.site_of(item) for item in keyed}
+        self.keys = KeyStore(sites, topology.key_lifetime_us / 1_000_000)
         self.responder = Responder(topology, plan)
         self.started_s = time.monotonic()
         self.converge_s: float | None = None
@@ -84,7 +97,7 @@ class Controller:
         owned = tables.EDGE_TABLES if switch.role == "edge" else tables.TRANSIT_TABLES
         return SwitchSession(
             name, address, self.plan.switches[name].device_id, found, owned,
-            on_change=self._look, on_packet=self._handle_packet,
+            on_change=self._look, on_packet=self._handle_packet, on_read=self._adopt_keys,
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -119,7 +132,7 @@ class Controller:
             availability[instance] = worse
         return State(
             dict(self._services), availability, dict(self._weights), view.waits,
-            dict(self._delays), dict(self._segments),
+            dict(self._delays), dict(self._segments), self.keys.valid(),
         )  # fmt: skip
 
     def report(self, reports: Iterable[Report]) -> int:
@@ -128,6 +141,12 @@ class Controller:
         if taken:
             self._changed.set()
         return taken
+
+    def hand_keys(self, key_ids: Mapping[int, int], fresh: Iterable[int]) -> dict[int, Key]:
+        """Return the keys that instances are to use from now on, from what they say of theirs."""
+        answer = self.keys.report(key_ids, fresh)
+        self._changed.set()
+        return answer
 
     def set_service(
         self,
@@ -211,17 +230,39 @@ class Controller:
         while True:
             self._changed.clear()
             self._untold = False
+            self._advance_keys()
             state = self.state()
             changed = state != told
             if changed:
                 told = state
-                for name, wanted in self.desired.entries(state).items():
-                    self.sessions[name].want(wanted)
+                self._tell(state)
             self._look()
             if changed:
                 await asyncio.sleep(WRITE_INTERVAL_S)
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), TICK_S)
+
+    def _tell(self, state: State) -> None:
+        for name, wanted in self.desired.entries(state).items():
+            self.sessions[name].want(wanted)
+
+    def _advance_keys(self) -> None:
+        """Change keys where that is due."""
+        edges = [self.sessions[name] for name, switch in self.plan.switches.items() if switch.role == "edge"]
+        reached = [session for session in edges if session.connected]
+
+        def holds(site: str, key: Key) -> bool:
+            wanted = list(self.desired.key_entries(site, key))
+            return bool(reached) and all(session.holds(item) for session in reached for item in wanted)
+
+        # What a switch holds is read before keys are drawn: it may be in use.
+        if reached and all(session.synced for session in reached):
+            self.keys.advance(time.monotonic(), holds, complete=len(reached) == len(edges))
+
+    def _adopt_keys(self, held: Entries) -> None:
+        """Take over the keys that a switch held before this controller came."""
+        if self.keys.adopt(keys_held(held), time.monotonic()):
+            self._tell(self.state())
 
     def _handle_packet(self, switch: str, packet: P4PacketIn) -> None:
         try:

@@ -23,7 +23,8 @@ from typing import Literal, get_args
 
 from p4cats import protocol
 from p4cats.controller import entries as tables
-from p4cats.controller.entries import Entry, by_key, entry
+from p4cats.controller.entries import Entries, Entry, by_key, entry
+from p4cats.controller.keys import Key
 from p4cats.topologies.addressing import GATEWAY, HostPlan, Plan, SwitchPlan
 from p4cats.topologies.schema import Instance, Topology
 
@@ -60,6 +61,8 @@ class State:
     """Delay (microseconds, one way) from one switch to another, from the C-NMA."""
     segments: Mapping[tuple[str, int], str] = field(default_factory=dict)
     """Switch by way of which an ingress switch reaches an instance."""
+    keys: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+    """Keys of the metrics of each site's instances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,17 @@ class Candidate:
 def default_wait_us(instance: Instance) -> int:
     """Return the wait assumed of an instance that has never reported: one service time."""
     return min(instance.service_time.mean_us, MAX_24)
+
+
+def keys_held(entries: Entries) -> Iterator[tuple[int, Key]]:
+    """Yield the keys among the entries that a switch holds, each with the instance that it is for."""
+    for item in entries.values():
+        if item.table == tables.METRIC_KEYS and item.action == "authenticate":
+            match = dict(item.match)
+            instance, number = match["instance"], match["key_id"]
+            assert isinstance(instance, int)
+            assert isinstance(number, int)
+            yield instance, Key.of_words(number, (item.arg("key_0"), item.arg("key_1")))
 
 
 class Desired:
@@ -102,7 +116,13 @@ class Desired:
         """Return what depends on the state: services and instances, on edge switches."""
         if self.plan.switches[name].role != "edge":
             return {}
-        return by_key([*self._service_entries(name, state), *self._instance_entries(name, state)])
+        return by_key(
+            [
+                *self._service_entries(name, state),
+                *self._instance_entries(name, state),
+                *self._key_entries(state),
+            ]
+        )
 
     def settings(self, state: State, service: str) -> ServiceSettings:
         """Return the settings of a service now."""
@@ -181,9 +201,8 @@ class Desired:
             sid = {"sid": self.plan.dx6_sid(item)}
             yield entry(tables.LOCAL_SIDS, sid, "end_dx6", **self._adjacency(switch, item))
         yield entry(tables.SERVICES, {"address": switch.router_address}, "own_address")
-        for item in self.topology.instances:
-            service = self.topology.services[item.service]
-            yield entry(tables.METRIC_KEYS, {"instance": item.id, "key_id": 0}, "trust", source=service.address)
+        if (self.topology.switches[switch.name].metric_option or self.topology.metric_option) == "remove":
+            yield entry(tables.METRIC_OPTIONS, {"option_type": protocol.OPTION_TYPE}, "remove")
 
     def _forward(self, switch: SwitchPlan, destination: str, prefix: IPv6Network) -> Entry:
         port = switch.ports[self.plan.path(switch.name, destination).port]
@@ -229,6 +248,28 @@ class Desired:
             if state.availability.get(item.id, "up") != "down":
                 yield entry(tables.LIVING, {"instance": item.id}, "NoAction")
                 yield self._steer(ingress, item, state)
+
+    def _key_entries(self, state: State) -> Iterator[Entry]:
+        """Yield by which keys the metrics of every instance are checked: the same at all ingress switches."""
+        for site in self.topology.sites:
+            keys = state.keys.get(site, ())
+            for key in keys:
+                yield from self.key_entries(site, key)
+            if not keys:
+                yield from self._trust_entries(site)
+
+    def key_entries(self, site: str, key: Key) -> Iterator[Entry]:
+        """Yield the entries that let a site's instances authenticate their metrics by a key."""
+        key_0, key_1 = key.words
+        for item in self.topology.sites[site]:
+            source = self.topology.services[item.service].address
+            match = {"instance": item.id, "key_id": key.id}
+            yield entry(tables.METRIC_KEYS, match, "authenticate", key_0=key_0, key_1=key_1, source=source)
+
+    def _trust_entries(self, site: str) -> Iterator[Entry]:
+        for item in self.topology.sites[site]:
+            source = self.topology.services[item.service].address
+            yield entry(tables.METRIC_KEYS, {"instance": item.id, "key_id": 0}, "trust", source=source)
 
     def _steer(self, ingress: str, instance: Instance, state: State) -> Entry:
         via = state.segments.get((ingress, instance.id))

@@ -24,14 +24,18 @@ SERVICES = "services"
 INSTANCES = "instances"
 LIVING = "living"
 METRIC_KEYS = "metric_keys"
+METRIC_OPTIONS = "metric_options"
 SLOTS = tuple(f"c{slot}.candidates" for slot in range(protocol.CANDIDATES))
 """Tables of the candidates: slot `n` of every service is an entry of `c<n>.candidates`."""
 
 TRANSIT_TABLES = (ROUTES, LOCAL_SIDS)
-EDGE_TABLES = (*TRANSIT_TABLES, ADDRESSES, SERVICES, INSTANCES, LIVING, METRIC_KEYS, *SLOTS)
+EDGE_TABLES = (*TRANSIT_TABLES, ADDRESSES, SERVICES, INSTANCES, LIVING, METRIC_KEYS, METRIC_OPTIONS, *SLOTS)
+
+SECRET_TABLES = frozenset({METRIC_KEYS})
+"""Tables whose action data is never shown."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Entry:
     """One table entry: key fields and action data, each sorted by name."""
 
@@ -39,6 +43,10 @@ class Entry:
     match: Match
     action: str
     args: tuple[tuple[str, int], ...] = ()
+
+    def __repr__(self) -> str:
+        data = "…" if self.table in SECRET_TABLES else self.args
+        return f"Entry({self.table}, {self.match}, {self.action}, {data})"
 
     @property
     def key(self) -> Key:

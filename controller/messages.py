@@ -8,7 +8,7 @@ from finsy import GRPCStatusCode, P4ClientError, P4Schema, P4TableAction, P4Tabl
 from finsy.proto import p4r
 
 from p4cats.controller.difference import Update
-from p4cats.controller.entries import Entry, entry
+from p4cats.controller.entries import SECRET_TABLES, Entry, entry
 
 _KINDS = {"INSERT": p4r.Update.INSERT, "MODIFY": p4r.Update.MODIFY, "DELETE": p4r.Update.DELETE}
 SHOWN = 5
@@ -58,7 +58,7 @@ def _failures(error: P4ClientError, schema: P4Schema) -> Iterator[str]:
         if isinstance(update, p4r.Update) and update.entity.HasField("table_entry"):
             found = P4TableEntry.decode(update.entity, schema)
             what = f"{p4r.Update.Type.Name(update.type)} {found.table_id} {found.match_str(schema)}"
-            if found.action is not None:
+            if found.action is not None and found.table_id not in SECRET_TABLES:
                 what += f" {found.action_str(schema)}"
         yield f"{what}: {failed.canonical_code.name}: {_first_line(failed.message)}"
 

@@ -78,7 +78,9 @@ class SwitchSession:
         *,
         on_change: Callable[[], None] = lambda: None,
         on_packet: Callable[[str, P4PacketIn], None] = lambda _name, _packet: None,
+        on_read: Callable[[Entries], None] = lambda _entries: None,
     ):
+        """`on_read` is given what the switch holds whenever that is read, before anything is written."""
         self.name, self.address, self.tables = name, address, tables
         self.schema = P4Schema(pipeline.p4info_path, pipeline.blob_path)
         self.arbitration = Arbitration(device_id)
@@ -87,7 +89,7 @@ class SwitchSession:
         self.updates_written = 0
         self.pipelines_pushed = 0
         self.since_s = time.monotonic()
-        self._on_change, self._on_packet = on_change, on_packet
+        self._on_change, self._on_packet, self._on_read = on_change, on_packet, on_read
         self._desired: Entries | None = None
         self._held: dict[Key, Entry] | None = None
         self._client: P4Client | None = None
@@ -114,6 +116,10 @@ class SwitchSession:
     def cookie(self) -> int:
         """The cookie of the program that the switch should run."""
         return self.schema.p4cookie
+
+    def holds(self, entry: Entry) -> bool:
+        """Return whether the switch is known to hold an entry."""
+        return self._held is not None and self._held.get(entry.key) == entry
 
     def want(self, entries: Entries) -> None:
         """Set what the switch should hold; it is written as soon as possible."""
@@ -317,6 +323,9 @@ class SwitchSession:
             await self._ensure_pipeline(client)
             entities = await self._read(client, messages.tables_to_read(self.tables, self.schema))
             held = by_key(messages.decode(entity, self.schema) for entity in entities)
+            self._on_read(held)
+            assert self._desired is not None
+            desired = self._desired
         for phase in difference(held, desired):
             for batch in _batches(phase):
                 updates = [messages.encode(update, self.schema) for update in batch]

@@ -22,6 +22,7 @@ from p4cats import protocol
 from p4cats.errors import UserError
 from p4cats.topologies import checks, diagnostics, units
 
+SHORTEST_KEY_LIFETIME_US = 2_000_000
 DEFAULT_MTU = 1500
 """Octets of an IPv6 packet that a link carries unless its `mtu` says otherwise."""
 
@@ -33,6 +34,12 @@ def _address(value: object) -> IPv6Address:
         raise ValueError(f"must be an IPv6 address such as 2001:db8::1 (got {value})") from None
 
 
+def _lifetime_us(value: object) -> int:
+    if (found := units.duration_us(value)) < SHORTEST_KEY_LIFETIME_US:
+        raise ValueError(f"must be at least {SHORTEST_KEY_LIFETIME_US // 1_000_000}s (got {value})")
+    return found
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=32)]
 Address = Annotated[IPv6Address, BeforeValidator(_address)]
 Microseconds = Annotated[int, BeforeValidator(units.duration_us)]
@@ -41,6 +48,7 @@ PartsPerMillion = Annotated[int, BeforeValidator(units.loss_ppm)]
 Mtu = Annotated[int, Field(strict=True, ge=1280, le=9216)]
 Weight = Annotated[int, Field(strict=True, ge=0, le=255)]
 Policy = Literal["static", "hash", "least", "nearest"]
+MetricOption = Literal["blank", "remove"]
 Distribution = Literal["constant", "exponential", "lognormal"]
 
 
@@ -54,6 +62,8 @@ class Switch(_Model):
     role: Literal["edge", "transit"]
     program: str | None = None
     """P4 file to run instead of the role's own, relative to the working directory."""
+    metric_option: MetricOption | None = None
+    """What this switch does with the metric option before a host sees it, None: as the topology says."""
 
 
 class _Wire(_Model):
@@ -139,6 +149,12 @@ class Topology(_Model):
     links: tuple[Link, ...] = ()
     services: dict[Name, Service] = {}
     instances: tuple[Instance, ...] = ()
+    authentication: Literal["mac", "none"] = "mac"
+    """Whether metrics in packets carry a message authentication code under keys of the controller."""
+    key_lifetime_us: Annotated[int, BeforeValidator(_lifetime_us)] = Field(600_000_000, alias="key_lifetime")
+    """Microseconds after which the key of a site is changed."""
+    metric_option: MetricOption = "blank"
+    """blank: zeros instead of metrics reach a host; remove: the whole header goes (against RFC 8200, 4)."""
 
     @model_validator(mode="after")
     def _check(self) -> Topology:

@@ -42,6 +42,7 @@ EDGE = TRANSIT | {
         {"instance": (32, EXACT), "key_id": (8, EXACT)},
         {"authenticate": {"key_0": 32, "key_1": 32, "source": 128}, "trust": {"source": 128}},
     ),
+    "learn_metric.metric_options": ({"option_type": (8, EXACT)}, {"blank": {}, "remove": {}}),
 } | {
     f"steering.selection.c{n}.candidates": ({"service_id": (16, EXACT)}, {f"c{n}.consider": CONSIDER})
     for n in range(8)

@@ -90,7 +90,7 @@ def test_a_topology_cannot_be_changed(tmp_path):
     [
         ("delay: 2ms", "dely: 2ms", "12: links[1].dely: unknown key; did you mean delay?"),
         ("{role: transit}", "{role: transit, x: 1}",
-         "4: switches.t.x: unknown key; known keys: role, program"),
+         "4: switches.t.x: unknown key; known keys: role, program, metric_option"),
         ("name: small", "nme: small", "1: nme: unknown key; did you mean name?"),
         ("delay: 2ms", "delay: -1ms", "12: links[1].delay: must not be negative (got -1ms)"),
         ("delay: 2ms", "delay: 2",
