@@ -16,6 +16,7 @@ _TOO_LARGE = {
     "jumps is too complex": "it has more branches open at once than the kernel checks",
     "combined stack size": "it needs more than the 512 octets of stack that eBPF has",
     "stack limit": "it needs more than the 512 octets of stack that eBPF has",
+    "too many subprograms": "it has more functions than the kernel takes",
     "built-in function": "it sets more at once than clang has instructions for",
 }
 """What is said of programs that may be taken in pieces."""

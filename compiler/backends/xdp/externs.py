@@ -115,6 +115,8 @@ class ExternEmitter(HashEmitter):
         name = self.word_local("index")
         self.line(f"{name} = {f'(u64){code}' if is_wide(e.type) else code};")
         outside = f" && {code} <= {mask(32)}" if is_wide(e.type) else ""
+        # The check stays where clang knows that it holds: the verifier may have lost that in a spill.
+        self.line(f"CHECKED({name});")
         self.line(f"if ({name} < {self.module.size(s)}{outside}) {{")
         self.depth += 1
         self.line(f"CHECKED({name});")
