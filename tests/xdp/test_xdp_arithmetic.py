@@ -15,7 +15,10 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
 ]
 
-WIDTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 48, 56, 63, 64, 65, 72, 96, 100, 127, 128]
+WIDTHS = [
+    1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 48, 56, 63, 64, 65, 72, 96, 100, 127, 128,
+    129, 160, 191, 192, 300,
+]  # fmt: skip
 FIELDS = 6
 
 
@@ -58,10 +61,10 @@ class Expressions:
             return self.leaf(type_)
         signed = type_.startswith("int")
         kinds = ["+", "-", "*", "&", "|", "^", "~", "neg", "mux", "shift", "cast", "sat", "slice"]
-        if not signed:
-            kinds += ["/", "%", "++"]
-        kind = self.rng.choice(kinds)
         width = self.width(type_)
+        if not signed:
+            kinds += ["++", "/", "%"] if width <= 128 else ["++"]
+        kind = self.rng.choice(kinds)
         a = lambda: self.grow(type_, depth - 1)  # noqa: E731
         if kind in ("+", "-", "*", "&", "|", "^"):
             return f"({a()} {kind} {a()})"

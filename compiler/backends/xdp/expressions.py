@@ -41,7 +41,7 @@ from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Bool, Composite, Header, Stack, Struct, Type, Union, Varbit
 from p4cats.compiler.source import Span
 
-_COMPARE = ("==", "!=", "<", "<=", ">", ">=")
+COMPARE = ("==", "!=", "<", "<=", ">", ">=")
 
 
 class ExpressionEmitter:
@@ -354,16 +354,14 @@ class ExpressionEmitter:
 
     def value(self, e: nodes.Expr) -> str:
         """C text of a scalar expression."""
+        check_width(e.type, e.span)
         match e:
             case nodes.Const(value=value):
-                check_width(e.type, e.span)
                 return number(value, e.type)
             case nodes.VarRef() | nodes.FieldRef():
-                check_width(e.type, e.span)
                 return self.read(self.place(e))
             case nodes.SliceRef(base=base, high=high, low=low):
                 if isinstance(base, nodes.VarRef | nodes.FieldRef | nodes.SliceRef):
-                    check_width(e.type, e.span)
                     return self.read(self.place(e))
                 return self._cut(self.value(base), base.type, high, low)
             case nodes.StackLastIndex(base=base):
@@ -401,7 +399,6 @@ class ExpressionEmitter:
         return trimmed(apart(f"{op}{code}", operand.type), operand.type)
 
     def _cast(self, operand: nodes.Expr, e: nodes.Cast) -> str:
-        check_width(e.type, e.span)
         source = operand.type
         code = self.value(operand)
         if isinstance(e.type, Bool) or not isinstance(e.type, Bits):
@@ -412,12 +409,11 @@ class ExpressionEmitter:
 
     def _binary(self, e: nodes.Binary) -> str:
         op, left, right = e.op, e.left, e.right
-        check_width(e.type, e.span)
         if op in ("&&", "||"):
             # Elements of stacks are looked up before the expression: evaluation is pure, so it may be early.
             return f"((u64)({self.value(left)} {op} {self.value(right)}))"
         a, b = self.value(left), self.value(right)
-        if op in _COMPARE:
+        if op in COMPARE:
             return f"((u64)({a} {op} {b}))"
         if op in ("&", "|", "^"):
             return f"({a} {op} {b})"

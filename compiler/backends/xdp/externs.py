@@ -9,6 +9,7 @@ from p4cats.compiler.backends.xdp.hashing import HashEmitter
 from p4cats.compiler.backends.xdp.statements import Frame
 from p4cats.compiler.backends.xdp.storage import AnyPlace, FieldPlace, HeaderPlace, Leaf, Place, StructPlace
 from p4cats.compiler.backends.xdp.values import (
+    check_width,
     is_composite,
     is_wide,
     mask,
@@ -21,6 +22,7 @@ from p4cats.compiler.backends.xdp.values import (
 )
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Enum, Type
+from p4cats.compiler.source import Span
 
 if TYPE_CHECKING:
     from p4cats.compiler.backends.xdp.module import Module
@@ -57,6 +59,7 @@ class ExternEmitter(HashEmitter):
 
     def _x_hash(self, s: nodes.ExternCall) -> None:
         result, algorithm, base, data, top = (a.value for a in s.arguments)
+        check_width(result.type, result.span)
         target = self.place(result)
         hashed = self.hash_value(self.algorithm(algorithm), [data], s.span)
         start = self.held(self.value(base), base.type)
@@ -73,6 +76,7 @@ class ExternEmitter(HashEmitter):
 
     def _checksum(self, s: nodes.ExternCall, payload: bool) -> tuple[str, AnyPlace]:
         condition, data, total, algorithm = (a.value for a in s.arguments)
+        check_width(total.type, total.span)
         self.line(f"if ({self.value(condition)}) {{")
         self.depth += 1
         place = self.place(total)
@@ -104,6 +108,7 @@ class ExternEmitter(HashEmitter):
 
     def _x_Checksum16_get(self, s: nodes.ExternCall) -> None:  # noqa: N802
         if s.target is not None:
+            check_width(s.target.type, s.span)
             self.set(self.place(s.target), self.hash_value("csum16", [s.arguments[0].value], s.span))
 
     # -- state --------------------------------------------------------------------------------
@@ -173,6 +178,7 @@ class ExternEmitter(HashEmitter):
 
     def _x_meter_execute_meter(self, s: nodes.ExternCall) -> None:
         meter = self.module.meter(s)
+        check_width(s.arguments[1].value.type, s.span)
         target = self.place(s.arguments[1].value)
         index = self._index(s, 0)
         assert s.instance is not None
@@ -182,6 +188,7 @@ class ExternEmitter(HashEmitter):
 
     def _x_direct_meter_read(self, s: nodes.ExternCall) -> None:
         assert s.instance is not None
+        check_width(s.arguments[0].value.type, s.span)
         self.set(self.place(s.arguments[0].value), self.module.direct_colour(s.instance, self))
 
     # -- packet fate --------------------------------------------------------------------------
@@ -254,11 +261,12 @@ class ExternEmitter(HashEmitter):
         digest = self.module.digest(s, data.type)
         leaves = self.flat(self.place(data))
         self.line(f"s->digest.ev.number = {digest};")
-        self._event_values("s->digest", leaves)
+        self._event_values("s->digest", leaves, s.span)
         self.module.digest_leaves = max(self.module.digest_leaves, len(leaves))
 
-    def _event_values(self, where: str, leaves: list[Leaf]) -> None:
+    def _event_values(self, where: str, leaves: list[Leaf], span: Span) -> None:
         for index, leaf in enumerate(leaves):
+            check_width(leaf.type, span)
             code = self.held(unsigned(self.read(leaf), leaf.type), leaf.type)
             self.line(f"{where}.values[{2 * index}] = (u64){code};")
             high = f"(u64)({code} >> 64)" if is_wide(leaf.type) else "0"
@@ -302,7 +310,7 @@ class ExternEmitter(HashEmitter):
             leaves = self.flat(self.place(s.arguments[1].value))
         code = self.module.message(str(s.span), text.value)
         self.module.log_leaves = max(self.module.log_leaves, len(leaves))
-        self._event_values("s->log", leaves)
+        self._event_values("s->log", leaves, s.span)
         self.line(f"tell(ctx, s, {code}, {len(leaves)});")
 
     def _x_static_assert(self, _: nodes.ExternCall) -> None:

@@ -22,13 +22,14 @@ from p4cats.compiler.backends.xdp.storage import (
     read_bits,
 )
 from p4cats.compiler.backends.xdp.values import (
-    is_composite,
+    is_long,
     is_wide,
     mask,
     unsigned,
     unsupported,
     width_of,
     word,
+    words_of,
 )
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Enum, Header, String, Type, Varbit
@@ -126,19 +127,14 @@ class HashEmitter(StatementEmitter):
                 self._pieces(value, guard, found)
         elif isinstance(e.type, String):
             return
-        elif is_composite(e.type) or isinstance(e, nodes.FieldRef | nodes.SliceRef | nodes.VarRef):
-            base = e
-            while isinstance(base, nodes.SliceRef):
-                base = base.base
-            if base is e or isinstance(base, nodes.FieldRef | nodes.VarRef):
-                self._place_pieces(self.place(e), guard, found)
-            else:
-                self._value_piece(self.value(e), e.type, guard, found)
         else:
-            self._value_piece(self.value(e), e.type, guard, found)
+            self._place_pieces(self.place(e), guard, found)
 
     def _value_piece(self, code: str, type_: Type, guard: str, found: list[Piece]) -> None:
-        if width_of(type_):
+        if is_long(type_):
+            for i in reversed(range(words_of(type_))):
+                found.append(Piece(guard, min(64, width_of(type_) - 64 * i), code=f"{code}[{i}]"))
+        elif width_of(type_):
             held = self.held(unsigned(code, type_), type_)
             if not held.isidentifier():
                 held = f"({held})"

@@ -356,4 +356,6 @@ INLINE u64 meter_run(struct p4_meter *m, u64 amount, u64 now)
 	return colour;
 }
 
+#include "p4long.h"
+
 #endif

@@ -16,7 +16,6 @@ from p4cats.compiler.backends.xdp.storage import (
     StackPlace,
     field_read,
     fixed_bits,
-    read_bits,
     varbit_field,
 )
 from p4cats.compiler.backends.xdp.tables import TableEmitter
@@ -291,7 +290,7 @@ class ParserEmitter(TableEmitter):
             bits = width_of(leaf.type)
             if isinstance(leaf.type, Varbit):
                 continue
-            code = read_bits("s->look", first, bits)
+            code = self.taken("s->look", first, leaf.type)
             self.set(leaf, trimmed(code, leaf.type) if is_signed(leaf.type) else code)
             first += bits
         for header in self.headers_of(place):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from p4cats.compiler.backends.model.usage import walk
-from p4cats.compiler.backends.xdp.expressions import ExpressionEmitter
+from p4cats.compiler.backends.xdp.long import LongEmitter
 from p4cats.compiler.backends.xdp.storage import AnyPlace, HeaderPlace, Place, StackPlace, StructPlace
 from p4cats.compiler.backends.xdp.values import is_composite, number, unsupported
 from p4cats.compiler.ir import nodes
@@ -35,7 +35,7 @@ class Frame:
     used: bool = False
 
 
-class StatementEmitter(ExpressionEmitter):
+class StatementEmitter(LongEmitter):
     """Emits statements; subclasses add tables, externs and parser states."""
 
     frames: list[Frame]

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from p4cats.compiler.backends.xdp.values import (
     Names,
     identifier,
+    is_long,
     is_signed,
     mask,
     stored_type,
     width_of,
     word,
+    words_of,
 )
 from p4cats.compiler.ir.types import Composite, Header, Stack, Struct, Type, Union, Varbit
 
@@ -133,7 +135,7 @@ class Scratch:
         """Everything else that is zero when a packet comes in."""
         self.headers: list[str] = []
         self.shared: list[str] = []
-        """Locals that more than one function uses."""
+        """Locals that more than one function uses, and long ones."""
         self.scalars: dict[str, tuple[str, int]] = {}
         """C name and size of every scalar of metadata, by path (meta.x, sm.x)."""
         self.places_in_packet: list[tuple[str, int]] = []
@@ -143,13 +145,23 @@ class Scratch:
         """A scalar member, zero when a packet comes in."""
         name = self.names.fresh(wanted)
         kind, size = stored_type(type_)
-        member = (size, f"{kind} {name}{f'[{array}]' if array else ''};")
+        dimensions = f"[{array}]" if array else ""
+        if is_long(type_):
+            kind, size = "u64", 8 * words_of(type_)
+            dimensions += f"[{words_of(type_)}]"
+        member = (min(size, 16), f"{kind} {name}{dimensions};")
         if path:
             self.metadata.append(member)
             self.scalars[path] = (name, size)
         else:
             self.state.append(member)
         return Place(type_, f"s->{name}{'[{i}]' if array else ''}")
+
+    def words(self, wanted: str, count: int) -> str:
+        """An array of words for a value that no C local holds; packets find in it what was left there."""
+        name = self.names.fresh(f"x_{wanted}")
+        self.shared.append(f"u64 {name}[{count}];")
+        return f"s->{name}"
 
     def raw(self, kind: str, wanted: str, array: int = 0) -> str:
         """A member of a C type."""

@@ -1,7 +1,7 @@
 """C text of types, constants and values.
 
 bit<W> up to 64 is a u64 below 2^W, int<W> an s64 in range, wider ones up to 128 bits u128 and s128; bool,
-error and enum are u64. A scalar wider than 128 bits may stand in a header, but not in an expression.
+error and enum are u64. Values wider than 128 bits have no C type: see `long`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ def is_wide(type_: Type) -> bool:
     return width_of(type_) > 64
 
 
+def is_long(type_: Type) -> bool:
+    """True where no C number holds a value."""
+    return isinstance(type_, Bits) and type_.width > WIDEST_BITS
+
+
+def words_of(type_: Type) -> int:
+    """Words of 64 bits that a value needs."""
+    return (width_of(type_) + 63) // 64
+
+
 def check_width(type_: Type, span: Span) -> None:
     """Refuse scalars that no C type of this back end holds."""
     if isinstance(type_, Varbit):
@@ -55,9 +65,7 @@ def check_width(type_: Type, span: Span) -> None:
             span, f"{type_} as a value", "a varbit can be extracted, emitted, copied with its header"
         )
     if width_of(type_) > WIDEST_BITS:
-        raise unsupported(
-            span, f"an operation on {type_}", f"values up to {WIDEST_BITS} bits can be computed with"
-        )
+        raise unsupported(span, f"{type_} in this place", f"it takes values of up to {WIDEST_BITS} bits")
 
 
 def c_type(type_: Type) -> str:

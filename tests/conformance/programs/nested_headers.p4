@@ -1,6 +1,5 @@
 // Structs inside headers; wide and odd-sized fields.
 // features: structs inside headers; fields wider than 64 bits
-// xdp refuses: an operation on bit<160>
 #include <core.p4>
 #include <v1model.p4>
 
