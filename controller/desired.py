@@ -197,6 +197,7 @@ class Desired:
             if port.peer.is_host:
                 match = {"port": port.number, "target": GATEWAY}
                 yield entry(tables.ADDRESSES, match, "advertise", mac=port.mac)
+                yield entry(tables.HOST_PORTS, {"port": port.number}, "host_port")
         for item in self.topology.sites.get(switch.name, ()):
             sid = {"sid": self.plan.dx6_sid(item)}
             yield entry(tables.LOCAL_SIDS, sid, "end_dx6", **self._adjacency(switch, item))

@@ -20,6 +20,7 @@ Key = tuple[str, Match]
 ROUTES = "routes"
 LOCAL_SIDS = "local_sids"
 ADDRESSES = "addresses"
+HOST_PORTS = "host_ports"
 SERVICES = "services"
 INSTANCES = "instances"
 LIVING = "living"
@@ -29,7 +30,12 @@ SLOTS = tuple(f"c{slot}.candidates" for slot in range(protocol.CANDIDATES))
 """Tables of the candidates: slot `n` of every service is an entry of `c<n>.candidates`."""
 
 TRANSIT_TABLES = (ROUTES, LOCAL_SIDS)
-EDGE_TABLES = (*TRANSIT_TABLES, ADDRESSES, SERVICES, INSTANCES, LIVING, METRIC_KEYS, METRIC_OPTIONS, *SLOTS)
+EDGE_TABLES = (
+    *TRANSIT_TABLES,
+    *(ADDRESSES, HOST_PORTS, SERVICES, INSTANCES, LIVING),
+    *(METRIC_KEYS, METRIC_OPTIONS),
+    *SLOTS,
+)
 
 SECRET_TABLES = frozenset({METRIC_KEYS})
 """Tables whose action data is never shown."""

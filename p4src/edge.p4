@@ -11,6 +11,7 @@
 #include "include/cats_protocol.h"
 #include "include/headers.p4"
 #include "include/forwarding.p4"
+#include "include/domain.p4"
 #include "include/neighbor.p4"
 #include "include/srv6.p4"
 #include "include/metrics.p4"
@@ -265,6 +266,7 @@ control Steering(inout headers_t hdr, inout metadata_t meta, inout standard_meta
 }
 
 control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    DomainEdge() domain_edge;
     NeighborDiscovery() neighbor_discovery;
     SegmentEndpoint() segment_endpoint;
     Steering() steering;
@@ -289,6 +291,10 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
 
     apply {
         bool learn = false;
+        domain_edge.apply(hdr, meta, standard_metadata);
+        if (meta.done == 1) {
+            return;
+        }
         if (standard_metadata.parser_error != error.NoError) {
             drop(standard_metadata, meta, DROP_PARSER);
         } else if (hdr.packet_out.isValid() && hdr.packet_out.egress_port != 0) {

@@ -35,7 +35,8 @@ const bit<32> DROP_BAD_SEGMENT = 4;   // RFC 8986, 4.1 and 4.10: not for this SI
 const bit<32> DROP_LOCAL = 5;         // addressed to the forwarder itself, not a beacon
 const bit<32> DROP_NEIGHBOR = 6;      // a neighbour solicitation for an address that is not ours
 const bit<32> DROP_PARSER = 7;        // truncated headers
-const bit<32> DROP_REASONS = 8;
+const bit<32> DROP_DOMAIN_EDGE = 8;   // from a host to a switch, not a beacon; or in-band telemetry of a host
+const bit<32> DROP_REASONS = 9;
 
 @controller_header("packet_in")
 header packet_in_t {
@@ -149,6 +150,7 @@ struct metadata_t {
     bit<1>     done;            // egress_spec is final
     bit<1>     deliver;         // the next hop is the destination host itself
     bit<1>     encapsulated;    // by this switch
+    bit<1>     from_host;       // it enters the domain here
     bit<16>    mtu;             // of the link that the packet leaves by
 }
 
