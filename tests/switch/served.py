@@ -1,4 +1,4 @@
-"""A P4Runtime service on a loopback port of this process, over the model target without ports."""
+"""A P4Runtime service on a loopback port of this process, over a target without ports."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from p4cats.switch.ports import Ports
 from p4cats.switch.programs import compile_config, compile_pipeline
 from p4cats.switch.server import Tls, start_server
 from p4cats.switch.service import P4RuntimeService
+from p4cats.switch.xdptarget import XdpTarget
 
 TRANSIT = Path(__file__).parent.parent.parent / "p4src" / "transit.p4"
 
@@ -52,21 +53,26 @@ class Served:
 
     address: str
     service: P4RuntimeService
-    target: ModelTarget
+    target: ModelTarget | XdpTarget
+
+    def receive(self, port: int, frame: bytes) -> None:
+        """Let a frame come in by a port."""
+        pipeline: Any = self.service.pipelines.forwarding
+        pipeline.dataplane.process(port, frame)
 
 
 @asynccontextmanager
 async def served(
-    program: Program | None = None, tls: Tls | None = None, host: str = "127.0.0.1"
+    program: Program | None = None, tls: Tls | None = None, host: str = "127.0.0.1", target: str = "model"
 ) -> AsyncIterator[Served]:
     ports = Ports([])
-    target = ModelTarget(ports, 510)
-    service = P4RuntimeService(1, target, compile_config, ports)
+    made = XdpTarget(ports, 510) if target == "xdp" else ModelTarget(ports, 510)
+    service = P4RuntimeService(1, made, compile_config, ports)
     if program is not None:
         service.start_with(program)
     server, port = await start_server(service, f"{host}:0", tls)
     try:
-        yield Served(f"{host}:{port}", service, target)
+        yield Served(f"{host}:{port}", service, made)
     finally:
         await server.stop(0)
         service.close()

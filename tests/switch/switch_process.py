@@ -33,12 +33,8 @@ def command(*arguments: str | Path) -> list[str]:
 
 @contextlib.contextmanager
 def running_switch(*arguments: str | Path) -> Iterator[Running]:
-    """Run `p4cats switch` on a free port; wait for its ready line; end it by SIGTERM, expecting status 0.
-
-    The model unless the arguments say otherwise.
-    """
-    target = () if "--target" in arguments else ("--target", "model")
-    args = command("--p4runtime", "127.0.0.1:0", *target, *arguments)
+    """Run `p4cats switch` on a free port; wait for its ready line; end it by SIGTERM, expecting status 0."""
+    args = command("--p4runtime", "127.0.0.1:0", *arguments)
     process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None

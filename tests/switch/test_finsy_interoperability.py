@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,11 @@ import pytest
 from finsy import P4TableAction as Action
 from finsy import P4TableMatch as Match
 from finsy.p4entity import P4ValueSetMember
-from served import everything, run, served
+from served import Served, everything, run, served
 
 from p4cats.compiler.backends.p4info import write_p4info
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="eBPF needs root")
 
 
 @pytest.fixture
@@ -27,9 +32,20 @@ def options(tmp_path: Path) -> fy.SwitchOptions:
     )
 
 
-def with_switch(options: fy.SwitchOptions, test: Callable[[fy.Switch], Awaitable[None]]) -> None:
+Serve = Callable[[], AbstractAsyncContextManager[Served]]
+
+
+@pytest.fixture(params=[pytest.param("xdp", marks=[pytest.mark.root, needs_root]), "model"])
+def serve(request: pytest.FixtureRequest) -> Serve:
+    """Each target, without interfaces."""
+    return partial(served, target=request.param)
+
+
+def with_switch(
+    options: fy.SwitchOptions, serve: Serve, test: Callable[[fy.Switch], Awaitable[None]]
+) -> None:
     async def main() -> None:
-        async with served() as s, fy.Switch("sw", s.address, options) as switch:
+        async with serve() as s, fy.Switch("sw", s.address, options) as switch:
             assert switch.is_primary
             await test(switch)
 
@@ -40,9 +56,11 @@ async def read(switch: fy.Switch, entity: Any) -> list[Any]:
     return [e async for e in switch.read(entity)]
 
 
-def test_finsy_sets_the_pipeline_and_sees_its_own_cookie_the_second_time(options: fy.SwitchOptions) -> None:
+def test_finsy_sets_the_pipeline_and_sees_its_own_cookie_the_second_time(
+    options: fy.SwitchOptions, serve: Serve
+) -> None:
     async def main() -> None:
-        async with served() as s:
+        async with serve() as s:
             async with fy.Switch("one", s.address, options):
                 first = s.service.pipelines.forwarding
             async with fy.Switch("two", s.address, options):
@@ -51,7 +69,7 @@ def test_finsy_sets_the_pipeline_and_sees_its_own_cookie_the_second_time(options
     run(main)
 
 
-def test_table_entries(options: fy.SwitchOptions) -> None:
+def test_table_entries(options: fy.SwitchOptions, serve: Serve) -> None:
     async def test(switch: fy.Switch) -> None:
         def station() -> fy.P4TableEntry:
             match = Match(address="00:00:00:00:00:2a")
@@ -70,20 +88,22 @@ def test_table_entries(options: fy.SwitchOptions) -> None:
         await switch.write([-station()], warn_only=True)
         assert await read(switch, fy.P4TableEntry("stations")) == []
 
-    with_switch(options, test)
+    with_switch(options, serve, test)
 
 
-def test_weighted_action_set_in_one_shot(options: fy.SwitchOptions) -> None:
+def test_weighted_action_set_in_one_shot(options: fy.SwitchOptions, serve: Serve) -> None:
     async def test(switch: fy.Switch) -> None:
         ways = fy.P4IndirectAction([(2, Action("forward", port=1)), (1, Action("forward", port=2))])
         await switch.write([+fy.P4TableEntry("balanced", match=Match(dst="10.0.0.0/8"), action=ways)])
         [entry] = await read(switch, fy.P4TableEntry("balanced"))
         assert [w.weight if hasattr(w, "weight") else w[0] for w in entry.action.action_set] == [2, 1]
 
-    with_switch(options, test)
+    with_switch(options, serve, test)
 
 
-def test_members_groups_counters_meters_registers_value_sets_replication(options: fy.SwitchOptions) -> None:
+def test_members_groups_counters_meters_registers_value_sets_replication(
+    options: fy.SwitchOptions, serve: Serve
+) -> None:
     async def test(switch: fy.Switch) -> None:
         await switch.write([+fy.P4ActionProfileMember("ways", member_id=1, action=Action("forward", port=1))])
         group = fy.P4ActionProfileGroup("ways", group_id=1, max_size=2, members=[fy.P4Member(1, weight=1)])
@@ -107,10 +127,10 @@ def test_members_groups_counters_meters_registers_value_sets_replication(options
         await switch.write([+fy.P4DigestEntry("learn_t", max_list_size=1)])
         assert len(await read(switch, fy.P4DigestEntry("learn_t"))) == 1
 
-    with_switch(options, test)
+    with_switch(options, serve, test)
 
 
-def test_direct_counters_and_meters_by_entry_and_inside_it(options: fy.SwitchOptions) -> None:
+def test_direct_counters_and_meters_by_entry_and_inside_it(options: fy.SwitchOptions, serve: Serve) -> None:
     async def test(switch: fy.Switch) -> None:
         route = fy.P4TableEntry("routes", match=Match(vrf=1, dst="10.0.0.0/8"), action=Action("drop"))
         acl = fy.P4TableEntry("acl", match=Match(protocol=6), action=Action("mark"), priority=7)
@@ -137,10 +157,12 @@ def test_direct_counters_and_meters_by_entry_and_inside_it(options: fy.SwitchOpt
         [entry] = await read(switch, fy.P4TableEntry("acl", meter_config=config))
         assert entry.meter_config == config
 
-    with_switch(options, test)
+    with_switch(options, serve, test)
 
 
-def test_value_sets_default_entries_and_entries_of_the_program(options: fy.SwitchOptions) -> None:
+def test_value_sets_default_entries_and_entries_of_the_program(
+    options: fy.SwitchOptions, serve: Serve
+) -> None:
     async def test(switch: fy.Switch) -> None:
         members = [P4ValueSetMember(0x88B5), P4ValueSetMember(0x88B6)]
         await switch.write([~fy.P4ValueSetEntry("known_types", members=members)])
@@ -160,10 +182,10 @@ def test_value_sets_default_entries_and_entries_of_the_program(options: fy.Switc
         [entry] = await read(switch, fy.P4TableEntry("profiled"))
         assert entry.action.member_id == 1
 
-    with_switch(options, test)
+    with_switch(options, serve, test)
 
 
-def test_what_was_inserted_is_deleted_by_wildcard_or_by_key(options: fy.SwitchOptions) -> None:
+def test_what_was_inserted_is_deleted_by_wildcard_or_by_key(options: fy.SwitchOptions, serve: Serve) -> None:
     async def test(switch: fy.Switch) -> None:
         others = [fy.P4MulticastGroupEntry(5, replicas=[1, 2]), fy.P4CloneSessionEntry(9, replicas=[3])]
         digest = fy.P4DigestEntry("learn_t", max_list_size=1)
@@ -180,12 +202,12 @@ def test_what_was_inserted_is_deleted_by_wildcard_or_by_key(options: fy.SwitchOp
         await switch.delete([*others, digest])
         assert await read(switch, everything) == []
 
-    with_switch(options, test)
+    with_switch(options, serve, test)
 
 
-def test_packet_out_comes_back_and_idle_entries_are_told(options: fy.SwitchOptions) -> None:
+def test_packet_out_comes_back_and_idle_entries_are_told(options: fy.SwitchOptions, serve: Serve) -> None:
     async def main() -> None:
-        async with served() as s, fy.Switch("sw", s.address, options) as switch:
+        async with serve() as s, fy.Switch("sw", s.address, options) as switch:
             s.target.start()
             packets, idle = switch.read_packets(), switch.read_idle_timeouts()
             waiting = asyncio.ensure_future(anext(packets)), asyncio.ensure_future(anext(idle))
@@ -202,11 +224,11 @@ def test_packet_out_comes_back_and_idle_entries_are_told(options: fy.SwitchOptio
     run(main)
 
 
-def test_digests_and_packets_reach_finsy(options: fy.SwitchOptions) -> None:
+def test_digests_and_packets_reach_finsy(options: fy.SwitchOptions, serve: Serve) -> None:
     frame = bytes.fromhex("02000000000b02000000000a88b5") + bytes(50)
 
     async def main() -> None:
-        async with served() as s, fy.Switch("sw", s.address, options) as switch:
+        async with serve() as s, fy.Switch("sw", s.address, options) as switch:
             punt = fy.P4TableEntry(
                 "stations", match=Match(address="02:00:00:00:00:0b"), action=Action("to_controller")
             )
@@ -214,7 +236,7 @@ def test_digests_and_packets_reach_finsy(options: fy.SwitchOptions) -> None:
             packets, digests = switch.read_packets(), switch.read_digests("learn_t")
             waiting = asyncio.ensure_future(anext(packets)), asyncio.ensure_future(anext(digests))
             await asyncio.sleep(0)
-            s.target.receive(3, frame)
+            s.receive(3, frame)
             packet, digest = await asyncio.wait_for(asyncio.gather(*waiting), 15)
             assert packet.payload == frame
             assert packet["ingress_port"] == 3

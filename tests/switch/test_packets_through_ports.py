@@ -1,4 +1,4 @@
-"""The model target on veth pairs: packets in and out, packet I/O, digests, counters and registers."""
+"""Both targets on veth pairs: packets in and out, packet I/O, digests, counters and registers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ async def in_thread(host: Host, ethertype: int = ETHERTYPE) -> bytes:
     return await asyncio.to_thread(host.receive, ethertype)
 
 
-def drive(net: Network, *steps) -> None:  # type: ignore[no-untyped-def]
+@pytest.fixture(params=["xdp", "model"])
+def target(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+def drive(net: Network, target: str, *steps) -> None:  # type: ignore[no-untyped-def]
     """Run a test's steps against a switch on the network, as primary controller."""
 
     async def main(address: str) -> None:
@@ -56,11 +62,11 @@ def drive(net: Network, *steps) -> None:  # type: ignore[no-untyped-def]
             for step in steps:
                 await step(c)
 
-    with running_switch("--pipeline", EVERYTHING, *net.ports) as switch:
+    with running_switch("--target", target, "--pipeline", EVERYTHING, *net.ports) as switch:
         asyncio.run(main(switch.address))
 
 
-def test_frame_leaves_by_the_port_of_its_entry_and_counters_and_registers_show_it() -> None:
+def test_frame_leaves_by_the_port_of_its_entry_and_counters_and_registers_show_it(target: str) -> None:
     with network(2) as net:
         one, two = net.hosts
 
@@ -88,10 +94,10 @@ def test_frame_leaves_by_the_port_of_its_entry_and_counters_and_registers_show_i
             )
             assert reply.register_entry.data.struct.members[0].bitstring == b"\x01"
 
-        drive(net, forward, counters, registers)
+        drive(net, target, forward, counters, registers)
 
 
-def test_packet_out_and_packet_in_carry_their_metadata() -> None:
+def test_packet_out_and_packet_in_carry_their_metadata(target: str) -> None:
     with network(2) as net:
         one, two = net.hosts
 
@@ -118,10 +124,10 @@ def test_packet_out_and_packet_in_carry_their_metadata() -> None:
             assert error.canonical_code == 3
             assert error.packet_out.packet_out.payload == frame()
 
-        drive(net, out, back, malformed)
+        drive(net, target, out, back, malformed)
 
 
-def test_digest_of_a_new_station_reaches_the_controller() -> None:
+def test_digest_of_a_new_station_reaches_the_controller(target: str) -> None:
     with network(2) as net:
         one, _ = net.hosts
 
@@ -134,10 +140,10 @@ def test_digest_of_a_new_station_reaches_the_controller() -> None:
             address, port, first = message.data[0].struct.members
             assert (address.bitstring, port.bitstring, first.bool) == (A, b"\x01", True)
 
-        drive(net, learn)
+        drive(net, target, learn)
 
 
-def test_idle_entry_is_notified() -> None:
+def test_idle_entry_is_notified(target: str) -> None:
     with network(1) as net:
 
         async def idle(c: Client) -> None:
@@ -150,10 +156,10 @@ def test_idle_entry_is_notified() -> None:
             assert list(note.table_entry) == [entry]
             assert note.timestamp > 0
 
-        drive(net, idle)
+        drive(net, target, idle)
 
 
-def test_vlan_tag_that_the_kernel_strips_is_put_back() -> None:
+def test_vlan_tag_that_the_kernel_strips_is_put_back(target: str) -> None:
     with network(2) as net:
         one, two = net.hosts
         tagged = B + A + bytes.fromhex("8100000a") + ETHERTYPE.to_bytes(2, "big") + b"tagged".ljust(60, b"\0")
@@ -168,10 +174,10 @@ def test_vlan_tag_that_the_kernel_strips_is_put_back() -> None:
             [reply] = await c.read(p4r.Entity(counter_entry=request))
             assert reply.counter_entry.data.byte_count == len(tagged) + len(frame())
 
-        drive(net, forward)
+        drive(net, target, forward)
 
 
-def test_frame_too_large_for_a_port_is_dropped_and_the_next_one_passes() -> None:
+def test_frame_too_large_for_a_port_is_dropped_and_the_next_one_passes(target: str) -> None:
     with network(2) as net:
         one, two = net.hosts
         ip("-n", one.netns, "link", "set", "eth0", "mtu", "9000")
@@ -183,10 +189,10 @@ def test_frame_too_large_for_a_port_is_dropped_and_the_next_one_passes() -> None
             one.send(frame())
             assert await in_thread(two) == frame()
 
-        drive(net, forward)
+        drive(net, target, forward)
 
 
-def test_interface_that_goes_down_or_away_comes_back_as_the_same_port() -> None:
+def test_interface_that_goes_down_or_away_comes_back_as_the_same_port(target: str) -> None:
     with network(2) as net:
         one, two = net.hosts
 
@@ -235,10 +241,10 @@ def test_interface_that_goes_down_or_away_comes_back_as_the_same_port() -> None:
                 return
             raise AssertionError("the port did not come back")
 
-        drive(net, insert, forwards, down_and_up, forwards, replace, forwards_again)
+        drive(net, target, insert, forwards, down_and_up, forwards, replace, forwards_again)
 
 
-def test_switch_leaves_its_interfaces_as_it_found_them() -> None:
+def test_switch_leaves_its_interfaces_as_it_found_them(target: str) -> None:
     with network(1) as net:
         path = "/proc/sys/net/ipv6/conf/p1/disable_ipv6"
 
@@ -247,13 +253,14 @@ def test_switch_leaves_its_interfaces_as_it_found_them() -> None:
             return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
         assert setting() == "0"
-        with running_switch(*net.ports):
+        with running_switch("--target", target, *net.ports):
             assert setting() == "1"
         assert setting() == "0"
 
 
-def test_checksums_that_hosts_leave_to_their_interfaces_are_completed() -> None:
-    """UDP between hosts whose offloads are on, as `ip link add … type veth` leaves them."""
+@pytest.mark.parametrize("target", ["model"])
+def test_checksums_that_hosts_leave_to_their_interfaces_are_completed(target: str) -> None:
+    """UDP between hosts whose offloads are on, as `ip link add … type veth` leaves them; XDP cannot know."""
     with network(2) as net:
         one, two = net.hosts
         mac = bytes.fromhex("02000000000b")
@@ -276,7 +283,7 @@ def test_checksums_that_hosts_leave_to_their_interfaces_are_completed() -> None:
             assert await asyncio.to_thread(receiver.recv, 100) == b"checked"
 
         with sender, receiver:
-            drive(net, forward)
+            drive(net, target, forward)
 
 
 def udp_socket() -> socket.socket:

@@ -195,7 +195,7 @@ def test_shell_uses_action_sets_direct_meters_and_every_kind_of_stream_message(s
             assert shell.stdout is not None
             while await shell.stdout.readline() not in (b"send\n", b""):
                 pass  # the shell shows what is set
-            s.target.receive(3, frame)
+            s.receive(3, frame)
             answer, errors = await asyncio.wait_for(shell.communicate(), 60)
             s.target.stop()
             assert shell.returncode == 0, errors.decode()

@@ -33,8 +33,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root (network n
 @contextlib.contextmanager
 def switch(*arguments: object) -> Iterator[str]:
     """A `p4cats switch` on a free port; its address."""
-    argv = [sys.executable, "-m", "p4cats", "switch", "--p4runtime", "127.0.0.1:0", "--target", "model"]
-    argv += map(str, arguments)
+    argv = [sys.executable, "-m", "p4cats", "switch", "--p4runtime", "127.0.0.1:0", *map(str, arguments)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -91,10 +90,13 @@ INSERT packet_replication_engine_entry { clone_session_entry { session_id: 5 rep
 """  # noqa: E501
 
 
-@pytest.fixture(scope="module")
-def held() -> Iterator[SwitchCopy]:
+TARGETS = [pytest.param("xdp", marks=[pytest.mark.root, needs_root]), "model"]
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def held(request: pytest.FixtureRequest) -> Iterator[SwitchCopy]:
     """A copy of a switch that holds one of everything."""
-    with switch("--pipeline", HOLDS) as address:
+    with switch("--pipeline", HOLDS, "--target", request.param) as address:
         reader = SwitchReader(address, 1)
         program = reader.program()
         controller = Controller(address, program.info)
@@ -165,8 +167,9 @@ def test_value_set_multicast_group_and_clone_session(held: SwitchCopy) -> None:
     assert sorted(o["port"] for o in trace.outcome) == [1, 2, 4]
 
 
-def test_tracing_a_copy_leaves_the_switch_as_it_is() -> None:
-    with switch("--pipeline", EDGE) as address:
+@pytest.mark.parametrize("target", TARGETS)
+def test_tracing_a_copy_leaves_the_switch_as_it_is(target: str) -> None:
+    with switch("--pipeline", EDGE, "--target", target) as address:
         reader = SwitchReader(address, 1)
         copy = SwitchCopy(reader, reader.program())
         drops = next(c for c in copy.program.info.counters if c.preamble.alias == "drops")
@@ -177,8 +180,9 @@ def test_tracing_a_copy_leaves_the_switch_as_it_is() -> None:
         reader.close()
 
 
-def test_time_of_the_copy_is_that_of_the_switch() -> None:
-    with switch("--pipeline", EDGE) as address:
+@pytest.mark.parametrize("target", TARGETS)
+def test_time_of_the_copy_is_that_of_the_switch(target: str) -> None:
+    with switch("--pipeline", EDGE, "--target", target) as address:
         reader = SwitchReader(address, 1)
         reader.program()
         first = reader.now_us()
@@ -285,8 +289,10 @@ def live(address: str, raw: socket.socket) -> list[dict[str, Any]]:
 
 @pytest.mark.root
 @needs_root
-def test_live_frames_that_pass_the_filter_are_traced() -> None:
-    with link() as (netns, raw), switch("--pipeline", EDGE, "--netns", netns, "--port", "1@p1") as address:
+@pytest.mark.parametrize("target", ["xdp", "model"])
+def test_live_frames_that_pass_the_filter_are_traced(target: str) -> None:
+    options = ("--pipeline", EDGE, "--target", target, "--port", "1@p1")
+    with link() as (netns, raw), switch(*options, "--netns", netns) as address:
         traces = live(address, raw)
     assert [(t["port"], t["packet"]) for t in traces] == [(1, trace_edge.request().hex())] * 2
 
@@ -300,7 +306,8 @@ def test_live_frames_that_an_xdp_program_takes_are_seen_at_the_other_end(tmp_pat
         subprocess.run(["clang", "-O2", "-target", "bpf", "-c", source, "-o", program], check=True)
     except FileNotFoundError:
         pytest.skip("no clang")
-    with link() as (netns, raw), switch("--pipeline", EDGE, "--netns", netns, "--port", "1@p1") as address:
+    options = ("--pipeline", EDGE, "--target", "model", "--port", "1@p1")
+    with link() as (netns, raw), switch(*options, "--netns", netns) as address:
         load = ["ip", "-n", netns, "link", "set", "p1", "xdp", "obj", str(program), "sec", "xdp"]
         subprocess.run(load, check=True)
         traces = live(address, raw)
