@@ -9,42 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(NamedTuple):
     """Equal to `value`."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lpm:
+class Lpm(NamedTuple):
     """The first `prefix_len` bits equal those of `value` (the other bits are zero)."""
 
     value: int
     prefix_len: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ternary:
+class Ternary(NamedTuple):
     """Equal to `value` under `mask` (value & ~mask == 0); mask 0 is don't care."""
 
     value: int
     mask: int
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """From `low` to `high`, both included."""
 
     low: int
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class Optional:
+class Optional(NamedTuple):
     """Equal to `value`; None is don't care."""
 
     value: int | None
@@ -55,8 +50,7 @@ Key = tuple[Match, ...]
 """One match per key field in declared order (selector fields left out), don't-cares filled in."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActionCall:
+class ActionCall(NamedTuple):
     """An action and its data, in declared order; values are unsigned bit patterns."""
 
     action: str

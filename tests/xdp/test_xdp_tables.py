@@ -12,6 +12,8 @@ from xdp_differential import Pair
 from xdp_network import HERE
 
 from p4cats.compiler.driver import compile_file, compile_text
+from p4cats.ebpf.errors import LibbpfError
+from p4cats.ebpf.libbpf import Map
 from p4cats.switch.dataplane import (
     ActionCall,
     Exact,
