@@ -87,6 +87,11 @@ SECTIONS: dict[str, list[Row]] = {
         Row("constructor parameters"),
         Row("conditional and repeated emit", bmv2="no: emit only, unconditionally"),
         Row(
+            "hundreds of branches, local variables, parser states, tables",
+            "tests/xdp/test_xdp_large.py",
+            xdp="yes; cut into functions, and slower, where the kernel refuses them in one",
+        ),
+        Row(
             "statements nested deeper than 90 levels",
             model="no: the limit of Python, in which the model is written; refused at compile time",
             xdp="not tested",
