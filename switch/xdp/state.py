@@ -22,6 +22,7 @@ from p4cats.switch.xdp.memory import Code
 from p4cats.switch.xdp.tables import METER_WORDS, XdpTable
 
 _SCALE = 1_000_000_000
+_WORD = (1 << 64) - 1
 _CODES: dict[int, Code] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
@@ -131,7 +132,7 @@ class XdpValueSet:
 
     def __init__(self, layout: ValueSetLayout, loaded: Loaded) -> None:
         self._layout = layout
-        words = len(layout.widths)
+        words = sum(layout.words)
         c = layout.cname
         self._members = loaded.memory.view(c, 2 * layout.size * 4 * words, "Q")
         self._counts = loaded.memory.view(f"n_{c}", 2)
@@ -139,13 +140,13 @@ class XdpValueSet:
 
     def replace(self, members: Sequence[Key]) -> None:
         """Set all members."""
-        words = len(self._layout.widths)
+        words = sum(self._layout.words)
         other = 1 - self._generation[0]
         for number, member in enumerate(members):
             columns: tuple[list[int], ...] = ([], [], [], [])
             for match, width in zip(member, self._layout.widths, strict=True):
                 for column, value in zip(columns, _bounds(match, width), strict=True):
-                    column.append(value)
+                    column += [value >> at & _WORD for at in range(0, width, 64)]
             at = (other * self._layout.size + number) * 4 * words
             for offset, value in enumerate(v for column in columns for v in column):
                 self._members[at + offset] = value

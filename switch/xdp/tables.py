@@ -301,18 +301,21 @@ class _Trie(_Hash):
 
 
 class _Ternary(_Finder):
-    """Masks, buckets and a list."""
+    """Masks, buckets and a list. Without priorities the prefixes that are longest together win."""
 
     def __init__(self, layout: TableLayout, loaded: Loaded) -> None:
         self._finder = TernaryFinder(layout, loaded)
 
+    def _priority(self, row: Row) -> int:
+        return row.priority or sum(m.prefix_len for m in row.key if isinstance(m, Lpm))
+
     def set(self, row: Row) -> None:
         """Enter the slot."""
-        self._finder.set(row.key, row.priority, row.order, row.slot)
+        self._finder.set(row.key, self._priority(row), row.order, row.slot)
 
     def remove(self, row: Row) -> None:
         """Take the entry out."""
-        self._finder.remove(row.priority, row.order)
+        self._finder.remove(self._priority(row), row.order)
 
 
 def _finder(layout: TableLayout, loaded: Loaded) -> _Finder:

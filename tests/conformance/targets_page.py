@@ -112,6 +112,12 @@ SECTIONS: dict[str, list[Row]] = {
         Row("lpm keys"),
         Row("ternary keys"),
         Row("range and optional keys"),
+        Row(
+            "several lpm keys in a table",
+            "tests/xdp/test_xdp_ternary.py::test_wide_ranges_and_several_prefixes_agree_with_the_model",
+            bmv2="no: p4c refuses them",
+            xdp="yes, as the model: the entry whose prefixes are longest together",
+        ),
         Row("keys that are expressions"),
         Row("keys and action data of bool, enum, type, int<W>"),
         Row("tables without keys, default actions with data"),
@@ -162,7 +168,11 @@ SECTIONS: dict[str, list[Row]] = {
         Row("direct_counter"),
         Row("meter"),
         Row("direct_meter"),
-        Row("register"),
+        Row(
+            "register",
+            bmv2="of bits only",
+            xdp="yes; of structs too, of headers not: they would need validity",
+        ),
         Row(
             "registers over P4Runtime",
             "tests/switch/test_service_rpcs.py",
@@ -172,7 +182,11 @@ SECTIONS: dict[str, list[Row]] = {
         Row("random"),
         Row("digest"),
         Row("hash: crc16, crc32, csum16, xor16, identity"),
-        Row("hash: crc16_custom, crc32_custom"),
+        Row(
+            "hash: crc16_custom, crc32_custom",
+            bmv2="yes; parameters can be set at run time",
+            xdp="yes, as crc16 and crc32: P4Runtime cannot set parameters",
+        ),
         Row("hash over invalid headers and varbits"),
         Row(
             "hash: random",

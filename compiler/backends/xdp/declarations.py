@@ -278,16 +278,21 @@ _LOOK_UP_IN = r"""INLINE void *look_up_in(void *maps, u32 place, const void *key
 """.splitlines()
 
 
+def _words(array: str, at: int, count: int) -> str:
+    """One or two words of an array as a number."""
+    return f"{array}[{at}]" if count == 1 else f"W128({array}[{at + 1}], {array}[{at}])"
+
+
 def _ternary(t: TableLayout) -> list[str]:
     """Masks, buckets and the list. A range has its ends in the place of value and mask."""
     c, words = t.cname, t.key_bytes // 8
-    ranges = {field.offset // 8 for field in t.keys if field.match_kind == "range"}
+    ranges = {f.offset // 8: f.size // 8 for f in t.keys if f.match_kind == "range"}
     tests = [
-        f"s->key[{i}] < e->value[{i}] || s->key[{i}] > e->mask[{i}]"
-        if i in ranges
-        else f"(s->key[{i}] ^ e->value[{i}]) & e->mask[{i}]"
-        for i in range(words)
+        f"{_words('s->key', i, n)} < {_words('e->value', i, n)} || "
+        f"{_words('s->key', i, n)} > {_words('e->mask', i, n)}"
+        for i, n in ranges.items()
     ]
+    tests += [f"(s->key[{i}] ^ e->value[{i}]) & e->mask[{i}]" for i in range(sum(ranges.values()), words)]
     test = " ||\n\t    ".join(f"({text})" for text in tests)
     probe = "\n\t".join(f"s->probe[{i + 1}] = s->key[{i}] & m->mask[{i}];" for i in range(words))
     return [
@@ -400,14 +405,15 @@ INLINE struct t_{c} *member_{c}(u32 group, u64 hash)
 
 def _value_set(v: ValueSetLayout) -> list[str]:
     """Members: value and mask, lower and upper end, of each field."""
-    c, words = v.cname, len(v.widths)
-    tests = []
-    for i in range(words):
-        tests.append(f"((s->key[{i}] & m->mask[{i}]) == m->value[{i}] &&")
-        tests.append(
-            f" s->key[{i}] >= m->low[{i}] && s->key[{i}] <= m->high[{i}])" + (" &&" if i < words - 1 else "")
+    c, words = v.cname, sum(v.words)
+    tests: list[str] = []
+    for n in v.words:
+        key, value, mask, low, high = (
+            _words(array, sum(v.words[: len(tests)]), n)
+            for array in ("s->key", "m->value", "m->mask", "m->low", "m->high")
         )
-    test = "\n\t\t    ".join(tests)
+        tests.append(f"({key} & {mask}) == {value} && {key} >= {low} && {key} <= {high}")
+    test = " &&\n\t\t    ".join(tests)
     return f"""
 struct {c} {{ u64 value[{words}], mask[{words}], low[{words}], high[{words}]; }}; /* value set {v.name} */
 struct {c} {c}[{2 * v.size}];

@@ -113,12 +113,17 @@ class CellLayout:
 
 @dataclass(slots=True)
 class ValueSetLayout:
-    """A parser value set: widths of its fields in words."""
+    """A parser value set: widths of its fields in bits."""
 
     name: str
     cname: str
     widths: list[int]
     size: int
+
+    @property
+    def words(self) -> list[int]:
+        """Words of each field: one or two."""
+        return [1 if width <= 64 else 2 for width in self.widths]
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from p4cats.compiler.backends.xdp.tables import TableEmitter
 from p4cats.compiler.backends.xdp.values import (
     is_composite,
     is_signed,
+    is_wide,
     mask,
     number,
     trimmed,
@@ -172,12 +173,13 @@ class ParserEmitter(TableEmitter):
 
     def _value_set_test(self, value_set: nodes.ValueSet, subjects: list[nodes.Expr], names: list[str]) -> str:
         c = self.module.value_set(value_set)
-        for number_, (subject, name) in enumerate(zip(subjects, names, strict=True)):
-            if width_of(subject.type) > 64:
-                raise unsupported(
-                    subject.span, f"a value set over {subject.type}", "its fields may have 64 bits"
-                )
-            self.line(f"s->key[{number_}] = {name};")
+        at = 0
+        for subject, name in zip(subjects, names, strict=True):
+            self.line(f"s->key[{at}] = (u64){name};")
+            at += 1
+            if is_wide(subject.type):
+                self.line(f"s->key[{at}] = (u64)({name} >> 64);")
+                at += 1
         return f"in_{c}(s)"
 
     def _pattern_test(self, pattern: nodes.Pattern, subject: nodes.Expr, name: str) -> str:

@@ -5,12 +5,13 @@ Entries lie in one array per table (`t_NAME`); what finds them gives a slot numb
     index    exact keys of up to 16 bits together: an array of slots, one memory access
     hash     other exact keys: a BPF hash map
     lpm      exact keys and one lpm key: a BPF longest-prefix trie
-    ternary  ternary, range, optional: tuple space search. A hash map holds buckets of a few slots, found by a
-             mask's number and the key under that mask; masks are probed in order of the best priority below
-             them until none can be better. An entry may lie below a coarser mask than its own and is
-             compared in full, ranges too; so many different masks, and ranges, need only a few probes
-             (TupleMerge, Daly et al. 2019). What fits below no mask is a list, best first. See
-             p4cats.switch.xdp.ternary for who lies where, and how changes stay hidden from packets.
+    ternary  ternary, range, optional, several lpm keys: tuple space search. A hash map holds buckets of a
+             few slots, found by a mask's number and the key under that mask; masks are probed in order of
+             the best priority below them until none can be better. An entry may lie below a coarser mask
+             than its own and is compared in full, ranges too; so many different masks, and ranges, need
+             only a few probes (TupleMerge, Daly et al. 2019). What fits below no mask is a list, best
+             first. See p4cats.switch.xdp.ternary for who lies where, and how changes stay hidden from
+             packets.
 
 The action of an entry is a slot's content that never changes while it is in use: an update fills another
 slot and then exchanges one number, so that a packet sees the old entry or the new one.
@@ -187,22 +188,15 @@ def table_layout(table: nodes.Table, cname: str) -> TableLayout:
                 key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}"
             )
         check_width(key.expression.type, key.span)
-        if key.match_kind == "range" and width_of(key.expression.type) > 64:
-            raise unsupported(key.span, f"a range over {key.expression.type}", "ranges may have 64 bits")
         if key.match_kind != "selector":
             kinds.append(key.match_kind)
     keys = [k for k in table.keys if k.match_kind != "selector"]
     bits = sum(width_of(k.expression.type) for k in keys)
     if not keys:
         kind = "none"
-    elif any(k in ("range", "ternary", "optional") for k in kinds):
+    elif any(k in ("range", "ternary", "optional") for k in kinds) or kinds.count("lpm") > 1:
         kind = "ternary"
     elif "lpm" in kinds:
-        if kinds.count("lpm") > 1:
-            second = [k for k in keys if k.match_kind == "lpm"][1]
-            raise unsupported(
-                second.span, "a table with two lpm keys", "BMv2 refuses it too; make one ternary"
-            )
         kind = "lpm"
     else:
         kind = "index" if bits <= INDEX_BITS else "hash"
@@ -248,7 +242,7 @@ def _place_keys(keys: list[nodes.Key], layout: TableLayout) -> None:
             continue
         size = (width + 7) // 8 if layout.kind == "lpm" else stored_size(width)
         if key.match_kind == "range":
-            size = 8
+            size = max(8, size)
         offsets[id(key)] = KeyField(width, key.match_kind, offset, size)
         offset += size
     layout.keys = [offsets[id(k)] for k in keys]
