@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from p4cats.emulation.deployment import Deployment
-from p4cats.emulation.environment import why_not_xdp
 from p4cats.emulation.experiment import nearest_instances
 from p4cats.netns import call_in
 from p4cats.replay.results import Outcome, read_report
@@ -48,8 +47,7 @@ def measure() -> Iterator[tuple[str, str, list[float]]]:
 
 
 def _reactions(topology: Topology) -> tuple[list[float], float]:
-    target = "xdp" if why_not_xdp() is None else "model"
-    with Deployment(topology, target=target) as deployment:
+    with Deployment(topology) as deployment:
         client = next(h for h in topology.hosts if h not in {i.host for i in topology.instances})
         near = nearest_instances(deployment, [client])[0]
         steps, outcomes, begin = _run(deployment, client, near)

@@ -118,6 +118,15 @@ def p4cats(deployment: Deployment, *argv: str) -> str:
 def test_commands_show_and_change_the_running_network(deployment: Deployment) -> None:
     status = json.loads(p4cats(deployment, "status", "--json"))
     assert {switch["name"] for switch in status["switches"]} == set(deployment.topology.switches)
+    mode = "native" if deployment.target == "xdp" else "model"
+    for switch in status["switches"]:
+        ports = deployment.plan.switches[switch["name"]].ports
+        assert switch["target"] == deployment.target
+        assert {p["port"]: p["peer"] for p in switch["ports"]} == {n: p.peer.node for n, p in ports.items()}
+        assert {(p["state"], p["mode"]) for p in switch["ports"]} == {("up", mode)}
+        assert all(port["traffic"] for port in switch["ports"])
+        assert "no route" in switch["program_drops"]
+    assert "dropped by" in p4cats(deployment, "status"), "hosts send multicast, which switches drop"
     assert "2001:db8:ca75::53" in p4cats(deployment, "services")
     until(lambda: "40.0 W" in p4cats(deployment, "instances"), "the agent has reported power")
     p4cats(deployment, "instance", "1", "drained")
