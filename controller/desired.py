@@ -256,7 +256,7 @@ class Desired:
             keys = state.keys.get(site, ())
             for key in keys:
                 yield from self.key_entries(site, key)
-            if not keys:
+            if self.topology.authentication == "none":
                 yield from self._trust_entries(site)
 
     def key_entries(self, site: str, key: Key) -> Iterator[Entry]:

@@ -151,7 +151,7 @@ class Deployment:
             pin_dir=PINS / directory.name,
             run_dir=directory / "agent",
             udp_request_ttl_ms=REQUEST_LIFETIME_MS,
-            authentication="none",
+            authentication=self.topology.authentication,
             controller_socket=controller,
         )
         path = directory / "agent.json"

@@ -35,6 +35,7 @@ from p4cats.controller.controller import Controller
 from p4cats.controller.flows import Flow
 from p4cats.controller.overview import Overview
 from p4cats.controller.switches import PipelineFiles
+from p4cats.halfsiphash import tag
 from p4cats.switch.modeltarget import ModelTarget
 from p4cats.switch.programs import compile_config
 from p4cats.switch.server import start_server
@@ -43,6 +44,7 @@ from p4cats.topologies.addressing import Plan
 from p4cats.topologies.schema import Topology
 
 CHAT = TOPOLOGY.services["chat"].address
+METRIC_LEARNED, METRIC_NO_KEY, METRIC_FORGED = 0, 3, 7
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +128,34 @@ def request(network, port=40_000, host="clients1", size=10, **fields):
     return IPv6(src=source, dst=str(CHAT), **fields) / UDP(sport=port, dport=8080) / Raw(b"x" * size)
 
 
-def response_with_load(network, instance, client, wait_us, sequence):
+def response_with_load(network, key, instance, wait_us, sequence):
     """What an instance's host sends: a datagram with the metric option."""
     data = protocol.OPTION_DATA.pack(
-        protocol.MAGIC, protocol.VERSION << 4, 0, instance, 5, 5, 5, 5, 5, 0, 1, wait_us, 0, sequence, 0
+        protocol.MAGIC, protocol.VERSION << 4, key.id, instance, 5, 5, 5, 5, 5, 0, 1, wait_us, 0, sequence, 0
     )
+    destination = network.plan.hosts["clients1"].address
+    mac = tag(key.octets, protocol.metric_message(data, destination))
     udp = bytes(UDP(sport=8080, dport=40_000) / Raw(b"answer"))
-    header = struct.pack("!BBBB", 17, 4, protocol.OPTION_TYPE, protocol.OPTION_LENGTH) + data
-    destination = str(network.plan.hosts[client].address)
-    return IPv6(src=str(CHAT), dst=destination, nh=0, plen=len(header) + len(udp)) / Raw(header + udp)
+    header = struct.pack("!BBBB", 17, 4, protocol.OPTION_TYPE, protocol.OPTION_LENGTH) + data[:-8] + mac
+    return IPv6(src=str(CHAT), dst=str(destination), nh=0, plen=len(header) + len(udp)) / Raw(header + udp)
+
+
+async def key_for(controller, instance, old=None):
+    """Ask for a key like the agent of an instance, until one is handed over."""
+    handed = {}
+
+    def ask():
+        handed.update(controller.hand_keys({instance: old.id if old else 0}, []))
+        return instance in handed
+
+    await until(ask)
+    return handed[instance]
+
+
+async def results(network, switch="access1"):
+    """What the checks of metrics have counted, by the index in p4src/include/metrics.p4."""
+    found = await network.controller.sessions[switch].read_counters("metrics", list(range(8)))
+    return {index: count for index, count in found.items() if count}
 
 
 @pytest.fixture
@@ -197,7 +218,8 @@ def test_requests_go_to_the_instance_that_explain_names_under_every_policy(on_mo
 def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_model):
     async def body(network, controller):
         assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
-        network.send("chat-edge1", response_with_load(network, 1, "clients1", 500_000, 1))
+        key = await key_for(controller, 1)
+        network.send("chat-edge1", response_with_load(network, key, 1, 500_000, 1))
         answer = await network.received("clients1")
         option = bytes(answer)[14 + 40 :][: protocol.HBH_BYTES]
         assert option[2:] == bytes([protocol.OPTION_TYPE, protocol.OPTION_LENGTH]) + bytes(36)
@@ -209,6 +231,53 @@ def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_model):
 
     chat = TOPOLOGY.services["chat"].model_copy(update={"load_ttl_us": 3_600_000_000})
     on_model(body, TOPOLOGY.model_copy(update={"services": {"chat": chat}}))
+
+
+def test_load_under_a_key_of_another_site_moves_nothing(on_model):
+    async def body(network, controller):
+        await key_for(controller, 1)
+        key = await key_for(controller, 2)
+        network.send("chat-edge2", response_with_load(network, key, 1, 500_000, 1))
+        await network.received("clients1")
+        assert await results(network) in ({METRIC_FORGED: 1}, {METRIC_NO_KEY: 1})
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+
+    on_model(body)
+
+
+def test_keys_change_without_a_metric_lost(on_model):
+    async def body(network, controller):
+        key, seen, sequence, sent = await key_for(controller, 1), set(), 0, 0
+        while len(seen) < 3:
+            handed = controller.hand_keys({1: key.id}, [])
+            if handed:
+                key, sequence = handed[1], 0
+            seen.add(key.id)
+            sequence, sent = sequence + 1, sent + 1
+            network.send("chat-edge1", response_with_load(network, key, 1, 500, sequence))
+            await network.received("clients1")
+        assert await results(network) == {METRIC_LEARNED: sent}
+
+    on_model(body, TOPOLOGY.model_copy(update={"key_lifetime_us": 200_000}))
+
+
+def test_restarted_controller_goes_on_with_the_keys_of_the_switches(on_model, pipelines):
+    async def body(network, controller):
+        key = await key_for(controller, 1)
+        network.task.cancel()
+        await asyncio.wait({network.task})
+        network.controller = second = Controller(network.topology, network.plan, network.addresses, pipelines)
+        async with running(second):
+            await asyncio.wait_for(second.converged(), 30)
+            assert second.hand_keys({1: key.id}, []) == {}
+            network.send("chat-edge1", response_with_load(network, key, 1, 500, 1))
+            await network.received("clients1")
+            assert await results(network) == {METRIC_LEARNED: 1}
+            changed = {}
+            await until(lambda: changed.update(second.hand_keys({1: 0}, [1])) or changed)
+            assert changed[1].id == key.id + 1, "a host without a sequence gets another"
+
+    on_model(body)
 
 
 def test_drained_instance_keeps_its_flows_and_a_dead_one_loses_them(on_model):

@@ -1,0 +1,174 @@
+"""edge.p4 as an ingress forwarder on either target, and stamped packets for it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from functools import cache
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+from p4cats import protocol
+from p4cats.compiler.driver import compile_file
+from p4cats.compiler.ir import nodes
+from p4cats.halfsiphash import tag
+from p4cats.protocol import metric_message
+from p4cats.switch.dataplane import ActionCall, CounterData, Exact, Lpm, TableEntry
+from p4cats.switch.model import ModelDataPlane
+
+P4SRC = Path(__file__).resolve().parents[2] / "p4src"
+SERVICE, OTHER_SERVICE = IPv6Address("2001:db8:ca75::53"), IPv6Address("2001:db8:ca75::54")
+CLIENT = IPv6Address("2001:db8:1:1::2")
+ROUTER = IPv6Address("5f00:0:1::1")
+KEYS = {(1, 1): b"\x01\x02\x03\x04\x05\x06\x07\x08", (2, 1): bytes(range(8)), (1, 2): b"nextkey!"}
+"""By instance and key id. Instances 1 and 2 serve SERVICE, instance 2 at another site."""
+CLIENT_PORT, CORE_PORT = 1, 2
+RESULTS = (
+    "learned", "malformed", "unknown_instance", "no_key", "misdirected", "repeated", "stale", "forged",
+)  # fmt: skip
+ETHERNET = bytes.fromhex("0200000000aa0200000000bb86dd")
+
+
+@cache
+def edge() -> nodes.Program:
+    return compile_file(P4SRC / "edge.p4")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A Hop-by-Hop header with the metric option; the MAC is right unless `mac` is given."""
+
+    instance: int = 1
+    key_id: int = 1
+    sequence: int = 1
+    wait_us: int = 1000
+    magic: int = protocol.MAGIC
+    version: int = protocol.VERSION
+    flags: int = 0
+    in_flight: int = 3
+    power_mw: int = 42_000
+    mac: bytes | None = None
+    key: bytes | None = None
+
+    def header(self, destination: IPv6Address, next_header: int = 17) -> bytes:
+        data = protocol.OPTION_DATA.pack(
+            self.magic, self.version << 4 | self.flags, self.key_id, self.instance, 5, 6, 7, 8, 9, 0,
+            self.in_flight, self.wait_us, self.power_mw, self.sequence, 0,
+        )  # fmt: skip
+        mac = self.mac
+        if mac is None:
+            key = self.key or KEYS.get((self.instance, self.key_id))
+            mac = tag(key, metric_message(data, destination)) if key else bytes(8)
+        return option(data[:-8] + mac, next_header)
+
+    def but(self, **fields: Any) -> Metric:
+        return replace(self, **fields)
+
+
+def option(data: bytes, next_header: int = 17) -> bytes:
+    return bytes([next_header, 4, protocol.OPTION_TYPE, protocol.OPTION_LENGTH]) + data
+
+
+BLANK = bytes(protocol.OPTION_LENGTH)
+
+
+def udp(source_port: int = 8080, port: int = 40_000, payload: bytes = b"answer") -> bytes:
+    return struct.pack("!HHHH", source_port, port, 8 + len(payload), 0) + payload
+
+
+def ipv6(payload: bytes, source: IPv6Address, destination: IPv6Address, next_header: int) -> bytes:
+    head = struct.pack("!IHBB", 0x60000000, len(payload), next_header, 64)
+    return ETHERNET + head + source.packed + destination.packed + payload
+
+
+def response(metric: Metric | None, client: IPv6Address = CLIENT, source: IPv6Address = SERVICE) -> bytes:
+    """What a server's host sends to a client."""
+    if metric is None:
+        return ipv6(udp(), source, client, 17)
+    return ipv6(metric.header(client) + udp(), source, client, 0)
+
+
+def beacon(metric: Metric, router: IPv6Address = ROUTER, source: IPv6Address = SERVICE) -> bytes:
+    payload = udp(40_000, protocol.BEACON_PORT, b"")
+    return ipv6(metric.header(router) + payload, source, router, 0)
+
+
+class Clock:
+    """Nanoseconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_ns += int(seconds * 1e9)
+
+
+class Ingress:
+    """An access switch with the clients' port, a port to the core, and the keys of `KEYS`."""
+
+    def __init__(self, target: str) -> None:
+        self.clock = Clock()
+        self.sent: list[tuple[int, bytes]] = []
+        self.plane: Any
+        if target == "model":
+            self.plane = ModelDataPlane(edge(), self._transmit, cpu_port=510, clock=self.clock, seed=0)
+        else:
+            from p4cats.switch.xdp import XdpDataPlane
+
+            self.plane = XdpDataPlane(edge(), self._transmit, cpu_port=510, clock=self.clock)
+        mac = 0x020000000001
+        deliver = ActionCall("EdgeIngress.forwarding.deliver", (CLIENT_PORT, mac, mac, 1500))
+        self.insert("forwarding.routes", (Lpm(int(CLIENT) & -1 << 64, 64),), deliver)
+        self.insert("services", (Exact(int(ROUTER)),), ActionCall("EdgeIngress.own_address", ()))
+        for (instance, key_id), key in KEYS.items():
+            call = ActionCall(
+                "EdgeIngress.learn_metric.authenticate", (*struct.unpack("<2I", key), int(SERVICE))
+            )
+            self.insert("learn_metric.metric_keys", (Exact(instance), Exact(key_id)), call)
+
+    def insert(self, table: str, key: tuple[Any, ...], call: ActionCall) -> None:
+        self.plane.insert_entry(f"EdgeIngress.{table}", TableEntry(key, 0, call))
+
+    def _transmit(self, port: int, packet: bytes) -> None:
+        self.sent.append((port, packet))
+
+    def send(self, packet: bytes, port: int = CORE_PORT) -> list[tuple[int, bytes]]:
+        """Return what leaves."""
+        self.clock.now_ns += 1000
+        self.sent.clear()
+        self.plane.process(port, packet)
+        return list(self.sent)
+
+    def delivered(self, packet: bytes) -> bytes:
+        """Return the packet that reaches the client, from the IPv6 header on."""
+        [(port, found)] = self.send(packet)
+        assert port == CLIENT_PORT
+        return found[14:]
+
+    def results(self) -> dict[str, int]:
+        """Return what the checks counted, without zeros."""
+        found = {name: self.plane.read_counter("metrics", i).packets for i, name in enumerate(RESULTS)}
+        return {name: count for name, count in found.items() if count}
+
+    def load(self, instance: int = 1) -> tuple[int, int]:
+        """Return wait and time (both microseconds) that the forwarder knows of an instance."""
+        cells = (self.plane.read_register(name, instance) for name in ("load_wait_us", "load_time_us"))
+        wait_us, time_us = (int(cell) for cell in cells)
+        return wait_us, time_us
+
+    def reset(self) -> None:
+        """Forget loads and counts."""
+        self.clock.pass_s(10)
+        for name in ("load_wait_us", "load_time_us", "load_sequence"):
+            for instance in (1, 2):
+                self.plane.write_register(name, instance, 0)
+        for index in range(len(RESULTS)):
+            self.plane.write_counter("metrics", index, CounterData())
+
+    def close(self) -> None:
+        if hasattr(self.plane, "close"):
+            self.plane.close()
