@@ -81,6 +81,11 @@ class KeyStore:
         """Return the keys that forwarders should hold, by site, oldest first."""
         return {name: tuple(site.keys) for name, site in self._sites.items() if site.keys}
 
+    def used(self, instance: int) -> int | None:
+        """Return the id of the key that an instance says it uses; None: none yet, or it says nothing."""
+        site = self._sites.get(self._site_of.get(instance, ""))
+        return site.used.get(instance) or None if site else None
+
     def adopt(self, found: Iterable[tuple[int, Key]], now_s: float) -> bool:
         """Take over keys (each with its instance) that a forwarder held; True if any was not known."""
         news = False

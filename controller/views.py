@@ -115,6 +115,8 @@ class InstanceView(TypedDict):
     run_queue_us: int | None
     power_mw: int | None
     scores: dict[str, int]
+    key_id: int | None
+    """Id of the key that its metrics are authenticated by; None: none yet."""
     ingress: dict[str, IngressView]
 
 
