@@ -187,6 +187,7 @@ class TableStore:
                 self._dataplane.set_default(self.name, None)
             record = self._initial_default()
             counter = counter or (dp.CounterData() if self.schema.direct_counter else None)
+        record.meter = self._default.meter
         self._default = record
         self.default_changed = entry.HasField("action") or meter is not None
         if self.schema.direct_meter:

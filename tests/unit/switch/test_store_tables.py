@@ -243,6 +243,16 @@ def test_modified_default_reads_back_and_resets_without_action(kit: Kit) -> None
     assert kit.entries(default(kit, "stations")) == [default(kit, "stations", kit.action("drop"))]
 
 
+def test_default_entry_written_without_meter_is_green_again() -> None:
+    kit = Kit()
+    entry = kit.entry("acl", is_default_action=True, meter_config=p4r.MeterConfig(cir=1, pir=2))
+    kit.modify(entry)
+    assert kit.dataplane.direct_meters["I.acl", None, 0] is not None
+    kit.modify(kit.entry("acl", is_default_action=True))
+    assert kit.dataplane.direct_meters["I.acl", None, 0] is None
+    assert not kit.entries(entry)[0].HasField("meter_config")
+
+
 def test_const_default_action_cannot_be_changed(kit: Kit) -> None:
     assert kit.code(MODIFY, table_entry=default(kit, "acl", kit.action("drop"))) == Code.PERMISSION_DENIED
 
