@@ -1,4 +1,8 @@
-"""Packet replication: multicast groups and clone sessions (P4Runtime section 9.6)."""
+"""Packet replication: multicast groups and clone sessions (P4Runtime section 9.6).
+
+A replica may have backups: while its port is down, the first of them whose port is up stands in for it. Where
+all are down it is the replica itself that loses the packet. The data plane knows only what is used now.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from finsy.proto import p4r
 
 from p4cats.switch import bytestrings
 from p4cats.switch import dataplane as dp
-from p4cats.switch.errors import exists, invalid, not_found, unimplemented
+from p4cats.switch.errors import exists, invalid, not_found
+from p4cats.switch.portstate import PortState
 
 _MAX_INSTANCE = (1 << 16) - 1
 """egress_rid is bit<16> in v1model."""
@@ -25,8 +30,9 @@ _MAX_CLASS = 0
 class ReplicationStore:
     """All multicast groups and clone sessions of a pipeline."""
 
-    def __init__(self, dataplane: dp.DataPlane, cpu_port: int) -> None:
+    def __init__(self, dataplane: dp.DataPlane, ports: PortState, cpu_port: int) -> None:
         self._dataplane = dataplane
+        self._ports = ports
         self._cpu_port = cpu_port
         self._groups: dict[int, p4r.MulticastGroupEntry] = {}
         self._sessions: dict[int, p4r.CloneSessionEntry] = {}
@@ -99,28 +105,60 @@ class ReplicationStore:
             case _:
                 raise invalid("packet replication engine entry: neither multicast group nor clone session")
 
+    def port_changed(self, port: int) -> None:
+        """Let replicas and backups that use a port take turns."""
+        for id_, group in self._groups.items():
+            if _mentions_with_backup(group.replicas, port):
+                self._dataplane.set_multicast_group(id_, self._replicas(group.replicas, "group"))
+        for id_, session in self._sessions.items():
+            if _mentions_with_backup(session.replicas, port):
+                replicas = self._replicas(session.replicas, "session")
+                self._dataplane.set_clone_session(id_, replicas, session.packet_length_bytes)
+
     def _replicas(self, messages: Sequence[p4r.Replica], what: str) -> list[dp.Replica]:
-        replicas = []
+        """The replicas to use now; INVALID_ARGUMENT for malformed ones."""
+        used, known = [], []
         for message in messages:
-            if message.backup_replicas:
-                raise unimplemented(f"{what}: this target has no backup replicas")
-            match message.WhichOneof("port_kind"):
-                case "port":
-                    port = int.from_bytes(message.port, "big")
-                case "egress_port":
-                    port = message.egress_port
-                case _:
-                    raise invalid(f"{what}: a replica needs a port")
-            if port == _SDN_CPU_PORT:
-                port = self._cpu_port
-            if not 0 <= port <= _MAX_PORT:
-                raise invalid(f"{what}: port {port} is no port; v1model numbers them 0 to {_MAX_PORT}")
-            if not 0 <= message.instance <= _MAX_INSTANCE:
-                raise invalid(f"{what}: instance {message.instance} is above {_MAX_INSTANCE}")
-            replicas.append(dp.Replica(port, message.instance))
-        if len(set(replicas)) != len(replicas):
+            alternatives = [self._replica(message, what)]
+            alternatives += [self._replica(backup, what) for backup in message.backup_replicas]
+            if any(backup.port == alternatives[0].port for backup in alternatives[1:]):
+                raise invalid(f"{what}: port {alternatives[0].port} is its own backup")
+            used.append(next((a for a in alternatives if self._is_up(a.port)), alternatives[0]))
+            known += alternatives
+        if len(set(known)) != len(known):
             raise invalid(f"{what}: two replicas have the same port and instance")
-        return replicas
+        return used
+
+    def _is_up(self, port: int) -> bool:
+        return port == self._cpu_port or self._ports.is_up(port)
+
+    def _replica(self, message: p4r.Replica | p4r.BackupReplica, what: str) -> dp.Replica:
+        if isinstance(message, p4r.Replica) and message.WhichOneof("port_kind") == "egress_port":
+            port = message.egress_port
+        elif message.port:
+            port = int.from_bytes(message.port, "big")
+        else:
+            raise invalid(f"{what}: a replica needs a port")
+        if port == _SDN_CPU_PORT:
+            port = self._cpu_port
+        if not 0 <= port <= _MAX_PORT:
+            raise invalid(f"{what}: port {port} is no port; v1model numbers them 0 to {_MAX_PORT}")
+        if not 0 <= message.instance <= _MAX_INSTANCE:
+            raise invalid(f"{what}: instance {message.instance} is above {_MAX_INSTANCE}")
+        return dp.Replica(port, message.instance)
+
+
+def _mentions_with_backup(replicas: Sequence[p4r.Replica], port: int) -> bool:
+    """Whether the state of a port decides between a replica and its backups."""
+    number = bytestrings.encode(port)
+    return any(
+        replica.backup_replicas
+        and (
+            replica.egress_port == port
+            or number in (replica.port, *(b.port for b in replica.backup_replicas))
+        )
+        for replica in replicas
+    )
 
 
 def _check_existence(kind: p4r.Update.Type.ValueType, there: bool, what: str) -> None:
@@ -134,6 +172,8 @@ def _make_canonical(replicas: Sequence[p4r.Replica]) -> None:
     for replica in replicas:
         if replica.HasField("port"):
             replica.port = bytestrings.encode(int.from_bytes(replica.port, "big"))
+        for backup in replica.backup_replicas:
+            backup.port = bytestrings.encode(int.from_bytes(backup.port, "big"))
 
 
 __all__ = ["ReplicationStore"]

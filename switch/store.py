@@ -84,7 +84,7 @@ class Store:
             for d in info.digests
         }
         self._digests_by_name = {d.name: d for d in self.digests.values()}
-        self.replication = ReplicationStore(dataplane, cpu_port)
+        self.replication = ReplicationStore(dataplane, ports, cpu_port)
         self._direct = DirectResources(self.tables, schema, dataplane)
         self._packet_in = ControllerHeader(schema, "packet_in")
         self._packet_out = ControllerHeader(schema, "packet_out")
@@ -247,9 +247,10 @@ class Store:
         return [m for m in messages if m is not None]
 
     def port_changed(self, port: int) -> None:
-        """A port went up or down: groups with members that watch it change."""
+        """A port went up or down: groups with members that watch it change, and replicas with backups."""
         for profile in self.profiles.values():
             profile.port_changed(port)
+        self.replication.port_changed(port)
 
     def close(self) -> None:
         """Stop timers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from finsy.proto import p4d, p4r
 from store_kit import DELETE, INSERT, MODIFY, Kit
@@ -250,9 +252,46 @@ def test_malformed_multicast_groups_are_invalid(kit: Kit) -> None:
     assert kit.code(INSERT, **multicast(1, (1, 1), (1, 1))) == Code.INVALID_ARGUMENT
     assert kit.code(INSERT, **multicast(1, (1, 1 << 16))) == Code.INVALID_ARGUMENT
     assert kit.code(INSERT, **pre()) == Code.INVALID_ARGUMENT
-    group = p4r.MulticastGroupEntry(multicast_group_id=1)
-    group.replicas.add(port=b"\x01").backup_replicas.add(port=b"\x02")
-    assert kit.code(INSERT, **pre(multicast_group_entry=group)) == Code.UNIMPLEMENTED
+    for own, *backups in ((1, 1), (1, 2, 2), (1, 0x200)):
+        group = p4r.MulticastGroupEntry(multicast_group_id=1)
+        replica = group.replicas.add(port=bytes([own]))
+        for port in backups:
+            replica.backup_replicas.add(port=port.to_bytes(2, "big"), instance=1)
+        assert kit.code(INSERT, **pre(multicast_group_entry=group)) == Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("kind", ["multicast", "clones"])
+def test_backup_stands_in_for_a_replica_while_its_port_is_down(kit: Kit, kind: str) -> None:
+    entry: Any = p4r.MulticastGroupEntry(multicast_group_id=1)
+    if kind == "clones":
+        entry = p4r.CloneSessionEntry(session_id=1, packet_length_bytes=9)
+    entry.replicas.add(port=b"\x04", instance=9)
+    replica = entry.replicas.add(port=b"\x01", instance=1)
+    for port in (2, 3):
+        replica.backup_replicas.add(port=bytes([port]), instance=port)
+    request = pre(**{"multicast_group_entry" if kind == "multicast" else "clone_session_entry": entry})
+    kit.ports.down = {2}
+    kit.write(INSERT, **request)
+
+    def used() -> dp.Replica:
+        found: Any = getattr(kit.dataplane, kind)[1]
+        replicas = found if kind == "multicast" else found[0]
+        assert replicas[0] == dp.Replica(4, 9)
+        return replicas[1]
+
+    def set_down(*ports: int) -> dp.Replica:
+        changed = kit.ports.down ^ {*ports}
+        kit.ports.down = {*ports}
+        for port in changed:
+            kit.store.port_changed(port)
+        return used()
+
+    assert used() == dp.Replica(1, 1)
+    assert set_down(1, 2) == dp.Replica(3, 3)
+    assert set_down(1) == dp.Replica(2, 2)
+    assert set_down(1, 2, 3) == dp.Replica(1, 1)
+    assert set_down() == dp.Replica(1, 1)
+    assert kit.read(**request) == [p4r.Entity(**request)]
 
 
 def test_clone_session_reads_back_as_written_with_the_cpu_port_by_its_sdn_number(kit: Kit) -> None:
