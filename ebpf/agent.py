@@ -59,11 +59,17 @@ class Agent:
         self._metrics: dict[int, Metrics] = {}
         self._cpu_use = Average()
         self._run_queue_us = Average()
+        self._published = 0
+        """Score of the processors that stamps carry."""
+        self._moved: set[int] = set()
+        """Instances whose expected wait has changed since their scores were written."""
         self._watts: float | None = None
         self._ended = threading.Event()
         self._reload_from: Path | None = None
         self._new_keys: deque[dict[int, Key]] = deque()
         self._pace_ms = config.refresh_min_ms
+        self.looks = 0
+        """Looks at the counters so far: how fine the agent's own view is."""
 
     def start(self) -> None:
         """Attach everything; on any failure undo all of it and raise EbpfError."""
@@ -144,7 +150,7 @@ class Agent:
         poll.register(self._changes.fileno(), select.EPOLLIN)
         now = time.monotonic()
         duties: list[Callable[[float], float]] = [
-            self._refresh_if_busy, self._refresh_all, self._report_all, self._age_udp, self._send_due_beacons
+            self._look, self._refresh_all, self._report_all, self._age_udp, self._send_due_beacons
         ]  # fmt: skip
         due = [now] * len(duties)
         with poll:
@@ -180,28 +186,40 @@ class Agent:
                 _log.warning("%s (not reloaded)", error)
         return any(changes)
 
-    def _refresh_if_busy(self, now: float) -> float:
-        """Look at the instances whose counters have moved, and at the processors."""
-        moved = [i for i in self._instances() if self._counters.requests(i.id) != i.seen]
-        if moved:
-            self._read_scheduler()
-            self._publish(moved)
-            self._pace_ms = self.config.refresh_min_ms
-        else:
-            self._pace_ms = min(2 * self._pace_ms, self.config.refresh_interval_ms)
-        return now + self._pace_ms / 1000
+    def _look(self, now: float) -> float:
+        """Look at processors and counters; refresh what has moved. Often while requests come, else seldom.
+
+        In flight, service time and expected wait need no look: the programs know them at every packet.
+        """
+        self.looks += 1
+        self._read_scheduler()
+        instances = self._instances()
+        busy = False
+        for instance in instances:
+            requests = self._counters.requests(instance.id)
+            busy |= requests != instance.seen
+            instance.seen = requests
+        if normalise.to_integer(self._compute()) != self._published:
+            self._publish(instances)
+        elif self._moved:
+            self._publish(i for i in instances if i.id in self._moved)
+        self._pace_ms = self.config.refresh_min_ms if busy else self._slower(self._pace_ms)
+        return _after(now, self._pace_ms)
+
+    def _slower(self, pace_ms: int) -> int:
+        return min(2 * pace_ms, self.config.refresh_interval_ms)
 
     def _refresh_all(self, now: float) -> float:
         self.refresh()
-        return now + self.config.refresh_interval_ms / 1000
+        return _after(now, self.config.refresh_interval_ms)
 
     def _report_all(self, now: float) -> float:
         self.report()
-        return now + self.config.report_interval_ms / 1000
+        return _after(now, self.config.report_interval_ms)
 
     def _age_udp(self, now: float) -> float:
         self.age_udp_requests()
-        return now + min(self.config.udp_request_ttl_ms / 4, 1000) / 1000
+        return _after(now, min(self.config.udp_request_ttl_ms / 4, 1000))
 
     # -- duties
 
@@ -223,12 +241,16 @@ class Agent:
         self._run_queue_us.add(0.0 if wait_us is None else wait_us, readings)
         self._scheduler = now
 
+    def _compute(self) -> float:
+        return normalise.compute(self._cpu_use.value, self._run_queue_us.value)
+
     def _publish(self, instances: Iterable[Instance]) -> None:
         """Learn what is new of instances; write scores, service time and power for their stamps."""
-        compute = normalise.compute(self._cpu_use.value, self._run_queue_us.value)
+        compute = self._compute()
+        self._published = normalise.to_integer(compute)
         now = time.monotonic()
         for instance in instances:
-            instance.seen = self._counters.requests(instance.id)
+            self._moved.discard(instance.id)
             counters = self._counters.of(instance.id)
             instance.meter.learn(counters, now)
             metrics = instance.meter.metrics(
@@ -251,7 +273,8 @@ class Agent:
             if now >= instance.beacon_due_s:
                 instance.send_beacon()
                 instance.last_beacon_s = now
-                instance.beacon_due_s = now + self.config.beacon_interval_ms / 1000
+                earliest = now + self.config.beacon_min_ms / 1000
+                instance.beacon_due_s = max(earliest, _after(now, self.config.beacon_interval_ms))
         return self._beacons_due()
 
     def _beacons_due(self) -> float:
@@ -264,6 +287,7 @@ class Agent:
         earliest = self.config.beacon_min_ms / 1000
         for host in self._hosts.values():
             if (instance := host.instances.get(number)) is not None:
+                self._moved.add(number)
                 instance.beacon_due_s = min(instance.beacon_due_s, instance.last_beacon_s + earliest)
 
     def report(self) -> None:
@@ -417,7 +441,8 @@ class Agent:
         fields: dict[str, int | bytes] = {
             "udp_aged": meter.udp_aged,
             "instance": config.instance,
-            "service_time_us": meter.service_time_us,
+            "service_time_us": config.service_time_us,
+            "measure": int(config.measure_service_time),
             "workers": config.workers,
             "path_mtu": instance.host.config.path_mtu,
             "port": config.port,
@@ -427,12 +452,29 @@ class Agent:
         lifetime = self.config.stale_after_ms * 1_000_000
         if metrics is not None:
             fields |= {**metrics.scores.as_dict(), "power_mw": metrics.power_mw}
-            if fields == instance.written and instance.valid_until_ns - now > lifetime // 2:
+            if instance.valid_until_ns - now > lifetime // 2 and _much_the_same(fields, instance.written):
                 return
             instance.written = fields
             instance.valid_until_ns = now + lifetime
             fields = {**fields, "valid_until_ns": instance.valid_until_ns}
         self._stamp.instances.update(instance.service, self._stamp.instances.value_layout.encode(fields))
+
+
+def _after(now: float, interval_ms: float) -> float:
+    """Return the next multiple of an interval, in seconds: duties with intervals alike share a wake-up."""
+    interval = interval_ms / 1000
+    return (now // interval + 1) * interval
+
+
+def _much_the_same(fields: Mapping[str, int | bytes], written: Mapping[str, int | bytes]) -> bool:
+    """Whether what the kernel holds differs by less than 1/64 in power, and not in the rest."""
+    if fields.keys() != written.keys():
+        return False
+    for name, value in fields.items():
+        was = written[name]
+        if value != was and (name != "power_mw" or abs(int(value) - int(was)) * 64 > int(was)):
+            return False
+    return True
 
 
 def _stays(instance: Instance, wanted: Mapping[tuple[Path | None, str], HostConfig]) -> bool:

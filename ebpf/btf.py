@@ -57,9 +57,13 @@ class Layout:
             at = field.offset + field.size
         return struct.Struct("".join([*parts, f"{self.size - at}x"]))
 
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.fields)
+
     def decode(self, data: bytes) -> dict[str, Value]:
         """Return every field by name."""
-        return dict(zip((f.name for f in self.fields), self._struct.unpack(data), strict=True))
+        return dict(zip(self._names, self._struct.unpack(data), strict=True))
 
     def encode(self, values: Mapping[str, Value]) -> bytes:
         """Return the octets; fields not given are zero. Raise KeyError for an unknown name."""

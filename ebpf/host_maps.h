@@ -34,6 +34,7 @@ struct p4cats_instance {
 	__u64 udp_aged;        /* requests given up after the time-to-live, since the start */
 	__u32 instance;        /* 1..1023 */
 	__u32 service_time_us; /* of one request on one worker; 0: unknown */
+	__u32 measure;         /* 1: only until it has been measured */
 	__u32 workers;         /* requests served at the same time; 0: unknown */
 	__u32 power_mw;        /* all ones: unknown */
 	__u32 path_mtu;        /* octets of an IPv6 packet; 0: the interface's MTU alone counts */
@@ -55,7 +56,7 @@ struct p4cats_key {
 	__u8 reserved[7];
 };
 
-/* What the programs count. Totals since the start, never decreasing, but for what was told. */
+/* What the programs count. Totals since the start, never decreasing, but for averages and what was told. */
 struct p4cats_counters {
 	__u64 tcp_opened;
 	__u64 tcp_closed;
@@ -63,6 +64,7 @@ struct p4cats_counters {
 	__u64 udp_responses; /* those that answered a waiting request */
 	__u64 served;        /* requests that found a free worker, and ... */
 	__u64 served_ns;     /* ... their time from arrival to answer */
+	__u64 service_time_ns; /* moving average of that time; 0: none yet */
 	__u64 stamped;
 	__u32 told_wait_us;  /* expected wait in the last beacon */
 	__u32 change_told;   /* 1: user space knows that a beacon is due */
@@ -119,6 +121,18 @@ static inline __u32 p4cats_in_flight(const struct p4cats_counters *counters, __u
 	__s64 udp = counters->udp_requests - counters->udp_responses - udp_aged;
 
 	return (tcp > 0 ? tcp : 0) + (udp > 0 ? udp : 0);
+}
+
+/* Take in the time of a request that found a free worker. The average is that of the first ten, then
+ * each new one weighs a tenth. Two CPUs at once may lose one of two: it is an average. */
+static inline void p4cats_served(struct p4cats_counters *counters, __u64 ns)
+{
+	__u64 weight = __sync_fetch_and_add(&counters->served, 1) + 1;
+
+	if (weight > 10)
+		weight = 10;
+	__sync_fetch_and_add(&counters->served_ns, ns);
+	counters->service_time_ns = (counters->service_time_ns * (weight - 1) + ns) / weight;
 }
 
 #endif

@@ -36,6 +36,9 @@ class Instance:
     valid_until_ns: int = 0
     written: dict[str, int | bytes] = field(default_factory=dict)
     """What the kernel holds of it, valid_until_ns apart."""
+    _forwarders: tuple[str, ...] = ()
+    _forwarders_of: InstanceConfig | None = None
+    """The configuration that they are of."""
     _unreachable: set[str] = field(default_factory=set)
 
     @property
@@ -45,8 +48,10 @@ class Instance:
 
     def send_beacon(self) -> None:
         """Send a datagram without data to each ingress forwarder; the stamp is its content."""
-        for address in self.config.beacons:
-            forwarder = str(address)
+        if self._forwarders_of is not self.config:
+            self._forwarders_of = self.config
+            self._forwarders = tuple(str(address) for address in self.config.beacons)
+        for forwarder in self._forwarders:
             try:
                 self.beacon.sendto(b"", (forwarder, BEACON_PORT))
                 self._unreachable.discard(forwarder)

@@ -44,6 +44,7 @@ __all__ = [
     "detach_links_of",
     "possible_cpus",
     "probe_bpf",
+    "program_info",
     "program_name",
     "version",
 ]
@@ -107,11 +108,7 @@ class Program:
 
     def info(self) -> ProgramInfo:
         """Ask the kernel about the loaded program."""
-        info = _capi.ProgInfo()
-        length = ct.c_uint32(ct.sizeof(info))
-        if error := _capi.lib().bpf_obj_get_info_by_fd(self.fd, ct.byref(info), ct.byref(length)):
-            raise LibbpfError(f"information on program {self.name}", -error)
-        return ProgramInfo(info.id, info.jited_prog_len, info.run_time_ns, info.run_cnt)
+        return program_info(self.fd)
 
     def pin(self, path: Path | str) -> None:
         """Pin under a bpffs path; the program outlives this process."""
@@ -354,6 +351,15 @@ class XdpLink:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def program_info(fd: int) -> ProgramInfo:
+    """Ask the kernel about a program by its file descriptor."""
+    info = _capi.ProgInfo()
+    length = ct.c_uint32(ct.sizeof(info))
+    if error := _capi.lib().bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(length)):
+        raise LibbpfError("information on a program", -error)
+    return ProgramInfo(info.id, info.jited_prog_len, info.run_time_ns, info.run_cnt)
 
 
 def program_name(prog_id: int) -> str:

@@ -114,15 +114,15 @@ class InstanceMeter:
     def __init__(self, config: InstanceConfig) -> None:
         self.config = config
         self.udp_aged = 0
-        self._service_time_us = Average(config.service_time_us)
         self._busy = Average()
-        self._served = (0, 0)
         self._learned_s: float | None = None
 
-    @property
-    def service_time_us(self) -> int:
-        """Service time of one request on one worker: measured, or else as configured."""
-        return max(1, min(round(self._service_time_us.value), 2**32 - 1))
+    def service_time_us(self, counters: dict[str, Any]) -> int:
+        """Return the service time of one request on one worker: measured, or else as configured."""
+        measured: int = counters["service_time_ns"]
+        if not measured or not self.config.measure_service_time:
+            return self.config.service_time_us
+        return max(1, min(measured // 1000, normalise.UNKNOWN_U32 - 1))
 
     def in_flight(self, counters: dict[str, Any]) -> int:
         """Return the requests in flight; the same as p4cats_in_flight in host_maps.h."""
@@ -131,12 +131,7 @@ class InstanceMeter:
         return max(0, tcp) + max(0, udp)
 
     def learn(self, counters: dict[str, Any], now_s: float) -> None:
-        """Take in the requests served since the last reading, and how many are in flight."""
-        served, nanoseconds = counters["served"], counters["served_ns"]
-        new, spent = served - self._served[0], nanoseconds - self._served[1]
-        self._served = served, nanoseconds
-        if new > 0 and self.config.measure_service_time:
-            self._service_time_us.add(spent / new / 1000, new)
+        """Take in how many workers are busy."""
         readings = 1.0 if self._learned_s is None else (now_s - self._learned_s) / READING_S
         self._learned_s = now_s
         self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers), readings)
@@ -161,7 +156,8 @@ class InstanceMeter:
     ) -> Metrics:
         """Return the metrics as of these counters and readings of the node."""
         in_flight = self.in_flight(counters)
-        wait_us = normalise.expected_wait_us(in_flight, self.config.workers, self.service_time_us)
+        service_time_us = self.service_time_us(counters)
+        wait_us = normalise.expected_wait_us(in_flight, self.config.workers, service_time_us)
         return Metrics(
             instance=self.config.instance,
             in_flight=in_flight,
@@ -171,8 +167,8 @@ class InstanceMeter:
             scores=normalise.scores(
                 compute,
                 normalise.communication(network.link_use, network.loss),
-                normalise.service(wait_us, self.service_time_us),
+                normalise.service(wait_us, service_time_us),
             ),
             seq=counters["stamped"] & 0xFFFFFFFF,
-            service_time_us=self.service_time_us,
+            service_time_us=service_time_us,
         )

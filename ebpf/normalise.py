@@ -18,7 +18,7 @@ last two combine. Scores of other implementations are not comparable (section 4.
 uses the raw values, which travel beside the scores.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 BEST = 10.0
 UNKNOWN_U32 = 0xFFFFFFFF
@@ -41,7 +41,13 @@ class Scores:
 
     def as_dict(self) -> dict[str, int]:
         """Return the scores by name."""
-        return asdict(self)
+        return {
+            "norm_fi": self.norm_fi,
+            "compute": self.compute,
+            "communication": self.communication,
+            "service": self.service,
+            "composed": self.composed,
+        }
 
 
 def expected_wait_us(in_flight: int, workers: int, service_time_us: int) -> int:

@@ -6,9 +6,9 @@
  *
  * Passed with -D by sense.py: PIN_DIR, CPUS (possible processors), and offsets taken from the BTF of the
  * running kernel, since the headers bcc compiles with may be another kernel's:
- *   SOCK_NET   offsetof(struct sock, __sk_common.skc_net.net)
- *   NET_INUM   offsetof(struct net, ns.inum)
- *   TASK_STATE offsetof(struct task_struct, __state)
+ *   SOCK_FAMILY, SOCK_PROTOCOL, SOCK_NET, SOCK_ADDRESS, SOCK_PORT   of struct sock
+ *   NET_INUM                                                        of struct net
+ *   TASK_STATE                                                      of struct task_struct
  */
 #include "host_maps.h"
 
@@ -16,6 +16,7 @@
 #define IPPROTO_TCP 6
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_RECV 3
+#define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
 
 BPF_TABLE_PINNED("hash", struct p4cats_service, struct p4cats_instance, instances,
@@ -24,14 +25,21 @@ BPF_TABLE_PINNED("array", u32, struct p4cats_counters, counters, P4CATS_MAX_INST
 BPF_TABLE_PINNED("hash", u64, struct p4cats_tcp_socket, tcp_sockets,
 		 P4CATS_MAX_FLOWS, PIN_DIR "/tcp_sockets");
 
-static inline u32 socket_netns(const void *sk)
+/* The service that a socket serves, and its port; 0 if it is no TCP over IPv6. */
+static inline int service_of(const void *sk, struct p4cats_service *service, u16 *port)
 {
+	u16 family = 0, protocol = 0;
 	char *net = 0;
-	u32 inum = 0;
 
-	bpf_probe_read_kernel(&net, sizeof(net), (char *)sk + SOCK_NET);
-	bpf_probe_read_kernel(&inum, sizeof(inum), net + NET_INUM);
-	return inum;
+	bpf_probe_read_kernel(&family, sizeof(family), sk + SOCK_FAMILY);
+	bpf_probe_read_kernel(&protocol, sizeof(protocol), sk + SOCK_PROTOCOL);
+	if (family != AF_INET6 || protocol != IPPROTO_TCP)
+		return 0;
+	bpf_probe_read_kernel(&net, sizeof(net), sk + SOCK_NET);
+	bpf_probe_read_kernel(&service->netns, sizeof(service->netns), net + NET_INUM);
+	bpf_probe_read_kernel(service->address, sizeof(service->address), sk + SOCK_ADDRESS);
+	bpf_probe_read_kernel(port, sizeof(*port), sk + SOCK_PORT);
+	return 1;
 }
 
 /* A connection is in flight while its state is ESTABLISHED or CLOSE_WAIT. Each is
@@ -39,28 +47,25 @@ static inline u32 socket_netns(const void *sk)
  * (close, reset, timeout), and sockets counted at a late start (established.bpf.c) leave
  * the same way. Passive opening is SYN_RECV -> ESTABLISHED: clients on this host, which
  * come from SYN_SENT, are not requests to it. */
-TRACEPOINT_PROBE(sock, inet_sock_set_state)
+RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 {
 	struct p4cats_tcp_socket fresh = {}, *known;
 	struct p4cats_service service = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
-	u64 sk = (u64)args->skaddr, now;
+	u64 sk = ctx->args[0];
+	int old = ctx->args[1], new = ctx->args[2];
+	u16 port = 0;
 
-	if (args->protocol != IPPROTO_TCP || args->family != AF_INET6)
-		return 0;
-
-	if (args->newstate == TCP_ESTABLISHED) {
-		if (args->oldstate != TCP_SYN_RECV)
+	if (new == TCP_ESTABLISHED) {
+		if (old != TCP_SYN_RECV || !service_of((void *)sk, &service, &port))
 			return 0;
-		service.netns = socket_netns(args->skaddr);
-		__builtin_memcpy(service.address, args->saddr_v6, 16);
 		instance = instances.lookup(&service);
-		if (!instance)
+		if (!instance || (instance->port && instance->port != port))
 			return 0;
 		fresh.instance = instance->instance;
 		total = counters.lookup(&fresh.instance);
-		if (!total || (instance->port && instance->port != args->sport))
+		if (!total)
 			return 0;
 		if (p4cats_in_flight(total, instance->udp_aged) < instance->workers)
 			fresh.started_ns = bpf_ktime_get_ns();
@@ -69,7 +74,7 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 		return 0;
 	}
 
-	if (args->newstate == TCP_CLOSE_WAIT)
+	if (new == TCP_CLOSE_WAIT || (old != TCP_ESTABLISHED && old != TCP_CLOSE_WAIT))
 		return 0;
 	known = tcp_sockets.lookup(&sk);
 	if (!known)
@@ -82,11 +87,8 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 		return 0;
 	__sync_fetch_and_add(&total->tcp_closed, 1);
 	/* A reset (straight to CLOSE) says nothing about the service time. */
-	if (fresh.started_ns && args->newstate != 7) {
-		now = bpf_ktime_get_ns();
-		__sync_fetch_and_add(&total->served_ns, now - fresh.started_ns);
-		__sync_fetch_and_add(&total->served, 1);
-	}
+	if (fresh.started_ns && new != TCP_CLOSE)
+		p4cats_served(total, bpf_ktime_get_ns() - fresh.started_ns);
 	return 0;
 }
 

@@ -124,7 +124,11 @@ def _compile(pin_dir: Path) -> Any:
     system.ensure_tracefs()
     with Btf.vmlinux() as types:
         offsets = {
+            "SOCK_FAMILY": types.offset("sock", "__sk_common.skc_family"),
+            "SOCK_PROTOCOL": types.offset("sock", "sk_protocol"),
             "SOCK_NET": types.offset("sock", "__sk_common.skc_net.net"),
+            "SOCK_ADDRESS": types.offset("sock", "__sk_common.skc_v6_rcv_saddr"),
+            "SOCK_PORT": types.offset("sock", "__sk_common.skc_num"),
             "NET_INUM": types.offset("net", "ns.inum"),
             "TASK_STATE": types.offset("task_struct", "__state"),
         }

@@ -16,7 +16,7 @@
  * when it has an extension header (RFC 8200 allows one Hop-by-Hop header; on a fragment, the stamp
  * would be on the first only), when keys are in use and there is none, and when the agent has
  * not refreshed its values in time. Checksums stay right: neither pseudo-header field changes.
- * Needs Linux 5.12 (bpf_check_mtu, atomics with fetch).
+ * Needs Linux 5.12 (bpf_check_mtu, atomics with fetch, coarse time).
  */
 #include <linux/types.h>
 #include <linux/bpf.h>
@@ -63,6 +63,18 @@ struct fragment {
 
 struct udp {
 	__be16 source, destination, length, checksum;
+};
+
+struct tcp {
+	__be16 source, destination;
+	__be32 sequence, acknowledgement;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	__u8 reserved : 4, data_offset : 4;
+#else
+	__u8 data_offset : 4, reserved : 4;
+#endif
+	__u8 flags;
+	__be16 window, checksum, urgent;
 };
 
 struct packet_too_big { /* ICMPv6 (RFC 4443, 3.2) with the head of the packet that was too big */
@@ -194,6 +206,15 @@ static __always_inline struct udp *udp_header(struct ipv6 *ip, void *end)
 	return (void *)(udp + 1) > end ? 0 : udp;
 }
 
+/* Whether it is a TCP segment with data. */
+static __always_inline int tcp_data(struct ipv6 *ip, void *end)
+{
+	struct tcp *tcp = (void *)(ip + 1);
+
+	return ip->next_header == NEXT_TCP && (void *)(tcp + 1) <= end &&
+	       bpf_ntohs(ip->payload_length) > tcp->data_offset * 4;
+}
+
 static __always_inline void service_at(struct p4cats_service *key, const __u8 *address)
 {
 	key->netns = netns;
@@ -207,17 +228,28 @@ static __always_inline struct p4cats_counters *counters_of(const struct p4cats_i
 	return bpf_map_lookup_elem(&counters, &number);
 }
 
+static __always_inline __u32 service_time_us(const struct p4cats_instance *i, const struct p4cats_counters *c)
+{
+	__u64 measured = c->service_time_ns / 1000;
+
+	if (!i->measure || !c->service_time_ns)
+		return i->service_time_us;
+	return !measured ? 1 : measured < UNKNOWN ? measured : UNKNOWN - 1;
+}
+
 /* max(0, in_flight + 1 - workers) * service_time / workers: how long one more request would
  * wait for a worker, were it to come now. p4cats.ebpf.normalise.expected_wait_us is the same. */
-static __always_inline __u32 expected_wait_us(const struct p4cats_instance *i, __u32 in_flight)
+static __always_inline __u32 expected_wait_us(const struct p4cats_instance *i, const struct p4cats_counters *c,
+					      __u32 in_flight)
 {
+	__u32 service_time = service_time_us(i, c);
 	__u64 wait;
 
-	if (!i->workers || !i->service_time_us)
+	if (!i->workers || !service_time)
 		return UNKNOWN;
 	if (in_flight + 1 <= i->workers)
 		return 0;
-	wait = (__u64)(in_flight + 1 - i->workers) * i->service_time_us / i->workers;
+	wait = (__u64)(in_flight + 1 - i->workers) * service_time / i->workers;
 	return wait < UNKNOWN - 1 ? wait : UNKNOWN - 1;
 }
 
@@ -254,8 +286,7 @@ static __always_inline void udp_response(struct p4cats_counters *total, struct p
 	if (!started)
 		return;
 	w->started_ns = 0;
-	__sync_fetch_and_add(&total->served_ns, now - started);
-	__sync_fetch_and_add(&total->served, 1);
+	p4cats_served(total, now - started);
 }
 
 /* Whether a packet with the option still goes through interface and path. TCP segments
@@ -279,7 +310,7 @@ static __always_inline int has_room(struct __sk_buff *skb, const struct p4cats_i
 	if (size > MIN_MTU) {
 		service_at(&path, ip->destination);
 		known = bpf_map_lookup_elem(&path_mtus, &path);
-		if (known && size > known->mtu && bpf_ktime_get_ns() < known->until_ns)
+		if (known && size > known->mtu && bpf_ktime_get_coarse_ns() < known->until_ns)
 			return 0;
 	}
 	/* Also says the interface's MTU: the check itself passes every GSO packet. */
@@ -347,7 +378,7 @@ int stamp(struct __sk_buff *skb)
 		}
 	}
 	in_flight = p4cats_in_flight(total, instance->udp_aged);
-	wait = expected_wait_us(instance, in_flight);
+	wait = expected_wait_us(instance, total, in_flight);
 	if (!beacon)
 		watch(total, instance->instance, wait);
 
@@ -374,7 +405,7 @@ int stamp(struct __sk_buff *skb)
 		COUNT(not_transport);
 		return TC_ACT_UNSPEC;
 	}
-	if (instance->valid_until_ns < bpf_ktime_get_ns()) {
+	if (instance->valid_until_ns < bpf_ktime_get_coarse_ns()) {
 		COUNT(stale);
 		return TC_ACT_UNSPEC;
 	}
@@ -437,7 +468,7 @@ static __always_inline void note_path_mtu(struct ipv6 *ip, void *end)
 	if (!bpf_map_lookup_elem(&instances, &path))
 		return;
 	service_at(&path, icmp->quoted.destination);
-	known.until_ns = bpf_ktime_get_ns() + PATH_MTU_LIFETIME_NS;
+	known.until_ns = bpf_ktime_get_coarse_ns() + PATH_MTU_LIFETIME_NS;
 	known.mtu = bpf_ntohl(icmp->mtu);
 	bpf_map_update_elem(&path_mtus, &path, &known, BPF_ANY);
 }
@@ -480,7 +511,7 @@ int requests(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	}
 	udp = udp_header(ip, (void *)(long)skb->data_end);
-	if (!udp && ip->next_header != NEXT_TCP)
+	if (!udp && !tcp_data(ip, (void *)(long)skb->data_end))
 		return TC_ACT_UNSPEC;
 	service_at(&flow.service, ip->destination);
 	instance = bpf_map_lookup_elem(&instances, &flow.service);
@@ -495,9 +526,9 @@ int requests(struct __sk_buff *skb)
 		flow.service_port = udp->destination;
 		udp_request(instance, total, &flow);
 	}
-	/* TCP connections are counted in sense; their packets are where a change shows. */
+	/* TCP connections are counted in sense; with its first data a new one shows here. */
 	watch(total, instance->instance,
-	      expected_wait_us(instance, p4cats_in_flight(total, instance->udp_aged)));
+	      expected_wait_us(instance, total, p4cats_in_flight(total, instance->udp_aged)));
 	return TC_ACT_UNSPEC;
 }
 

@@ -300,8 +300,7 @@ def test_service_time_is_learnt_from_requests_that_found_a_free_worker(
             accepted.close()
             client.close()
         wait_in_flight(agent, 1, 0)
-        # From a prior of a minute towards the real milliseconds or less.
-        assert metrics_of(agent, 1).service_time_us < 60_000_000 * 0.9**29
+        assert metrics_of(agent, 1).service_time_us < 10_000_000  # a minute was believed before
 
 
 def test_run_queue_latency_is_measured(hosts: Hosts, start_agent: Start):

@@ -170,12 +170,12 @@ def test_network_use_and_loss_come_from_the_interfaces_counters(tmp_path: Path):
     network.close()
 
 
-def meter() -> InstanceMeter:
-    return InstanceMeter(AgentConfig.model_validate(document()).hosts[0].instances[0])
+def meter(**changes: Any) -> InstanceMeter:
+    return InstanceMeter(AgentConfig.model_validate(document(**changes)).hosts[0].instances[0])
 
 
 def counters(**changes: int) -> dict[str, Any]:
-    names = ("tcp_opened", "tcp_closed", "udp_requests", "udp_responses", "served", "served_ns", "sequence")
+    names = ("tcp_opened", "tcp_closed", "udp_requests", "udp_responses", "service_time_ns", "stamped")
     return dict.fromkeys(names, 0) | changes
 
 
@@ -188,13 +188,13 @@ def test_power_is_modelled_on_busy_workers_unless_measured():
     assert full.power_mw(77.5) == 77_500
 
 
-def test_the_service_time_follows_what_was_measured():
-    learning = meter()
-    assert learning.service_time_us == 1000
-    learning.learn(counters(served=1, served_ns=11_000_000), 1.0)
-    assert learning.service_time_us == 2000  # a tenth of the way to 11 ms
-    learning.learn(counters(served=101, served_ns=11_000_000 + 100 * 5_000_000), 2.0)
-    assert learning.service_time_us == pytest.approx(5000, rel=0.001)
+def test_the_service_time_is_the_configured_one_until_measured():
+    assert meter().service_time_us(counters()) == 1000
+    assert meter().service_time_us(counters(service_time_ns=2_500_000)) == 2500
+    fixed = InstanceMeter(
+        AgentConfig.model_validate(document(measure_service_time=False)).hosts[0].instances[0]
+    )
+    assert fixed.service_time_us(counters(service_time_ns=2_500_000)) == 1000
 
 
 class Controller(socketserver.ThreadingUnixStreamServer):

@@ -256,7 +256,7 @@ def test_a_packet_too_big_about_others_packets_is_ignored(bench: Bench):
 
 
 def test_nothing_is_stamped_once_the_agent_is_silent(bench: Bench):
-    bench.set_instance(valid_until_ns=time.monotonic_ns())
+    bench.set_instance(valid_until_ns=time.monotonic_ns() - SECOND_NS)
     assert bench.egress(udp_response()) == bytes(udp_response())
     assert bench.reasons() == {"stale": 1}
 
@@ -381,3 +381,16 @@ def test_only_requests_that_find_a_free_worker_are_timed(bench: Bench):
         bench.egress(response(UDP(sport=PORT, dport=port)))
     assert bench.counters()["served"] == 2
     assert bench.counters()["served_ns"] > 0
+
+
+def test_the_measured_service_time_takes_the_place_of_the_configured_one(bench: Bench):
+    bench.set_instance(measure=1)
+    bench.set_counters(tcp_opened=2, service_time_ns=30_000_999)
+    assert decode_option(bench.egress(udp_response())[58:94])["expected_wait_us"] == 15_000
+
+
+def test_the_service_time_is_a_moving_average_of_ten_requests(bench: Bench):
+    bench.set_counters(served=100, service_time_ns=10_000_000_000)
+    bench.ingress(udp_request(sport=7101))
+    bench.egress(response(UDP(sport=PORT, dport=7101)))
+    assert bench.counters()["service_time_ns"] == pytest.approx(9_000_000_000, abs=100_000_000)
