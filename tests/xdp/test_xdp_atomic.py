@@ -113,6 +113,31 @@ def test_no_increment_under_atomic_is_lost(case: str) -> None:
         assert made.drops() == {"ingress": PACKETS}
 
 
+def test_a_parser_leaves_the_lock_whatever_way_it_ends() -> None:
+    """A state under @atomic runs a sub-parser with a cycle; packets end it by acceptance and by error."""
+    parser = """
+parser Skip(packet_in p) {
+    state start { transition select(p.lookahead<bit<8>>()) { 0: accept; 9: wrong; default: next; } }
+    state next { p.advance(8); transition start; }
+    state wrong { verify(false, error.NoMatch); transition accept; }
+}
+parser P(packet_in p, out headers_t hdr, inout metadata_t m, inout standard_metadata_t sm) {
+    Skip() skip;
+    @atomic state start { p.extract(hdr.h); skip.apply(p); transition accept; }
+}
+control V("""
+    head, _, tail = _PROGRAM.format(body=f"@atomic {{ {_ADD} }}", locals="").partition("parser P(")
+    text = head + parser.lstrip() + tail.partition("control V(")[2]
+    made = XdpDataPlane(compile_text(text, "atomic.p4"))
+    try:
+        for rest in (b"\1\0", b"\1\x09", b"\1\1", b"\0", b"\x09", bytes(9)):
+            made.process(1, bytes(2) + rest)
+        assert made.read_register("I.seen", 1) == 6
+        assert made.drops() == {"ingress": 6}
+    finally:
+        made.close()
+
+
 def test_a_struct_under_atomic_stays_consistent() -> None:
     body = """@atomic {
         pair_t p; pairs.read(p, 0);

@@ -104,14 +104,15 @@ class ParserEmitter(TableEmitter):
         self._accept = accept
         self._cyclic = _cyclic_states(parser)
         self._labels = {name: self.names.fresh(f"state_{name}") for name in parser.states}
-        self.declare(parser.locals)
-        self.statements(parser.init)
-        order = _reachable(parser)
-        if self._cyclic and not self.module.parser_iterator:
-            # Ended behind the label `parsed`, where every way out of the parser leads.
+        inner = (n for n in walk(parser) if isinstance(n, nodes.Parser))
+        if not self.module.parser_iterator and any(map(_cyclic_states, inner)):
+            # Begun before all else, and ended behind the label `parsed`, where every way out leads.
             self.module.parser_iterator = ["steps"]
             self.open_ends.append("bpf_iter_num_destroy(&steps);")
             self.locals.append("struct bpf_iter_num steps;")
+        self.declare(parser.locals)
+        self.statements(parser.init)
+        order = _reachable(parser)
         if order[0] != "start" or self._labels["start"] in self._cyclic:
             self.line(f"goto {self._labels['start']};")
         begin = len(self.lines)
