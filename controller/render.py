@@ -53,7 +53,9 @@ def status(view: StatusView) -> RenderableType:
         if switch["generic_because"]
     ]
     drops = _drops(view["switches"])
-    return Group(*parts, *(["", drops] if drops.row_count else []))
+    if drops.row_count:
+        parts += ["", drops]
+    return Group(*parts)
 
 
 def _ports(switches: list[SwitchView]) -> Table:

@@ -165,7 +165,9 @@ class SwitchSession:
         if self._client is None or not self.connected:
             return None
         assert self._client.channel is not None
-        ask = self._client.channel.unary_unary(f"/{SERVICE}/{METHOD}", response_deserializer=json.loads)
+        ask = self._client.channel.unary_unary(
+            f"/{SERVICE}/{METHOD}", request_serializer=bytes, response_deserializer=json.loads
+        )
         try:
             found: SwitchStatus = await ask(b"", timeout=STATUS_S)
         except grpc.RpcError as error:

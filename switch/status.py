@@ -16,9 +16,13 @@ from p4cats.switch_status import METHOD, SERVICE, PortStatus, SwitchStatus, Traf
 class Target(Protocol):
     """What is asked of a target here."""
 
-    name: str
-    generic_because: str | None
-    """Why XDP is generic, None where it is not."""
+    @property
+    def name(self) -> str:
+        """Of the target that has the packets: xdp or model."""
+
+    @property
+    def generic_because(self) -> str | None:
+        """Why XDP is generic, None where it is not."""
 
     def mode(self, port: int) -> str:
         """How a port's packets reach the program: native, generic, model, or none."""
@@ -79,7 +83,7 @@ def handler(read: Callable[[], SwitchStatus]) -> grpc.GenericRpcHandler[Any, Any
     async def answer(_request: bytes, _context: object) -> bytes:
         return json.dumps(read()).encode()
 
-    method = grpc.unary_unary_rpc_method_handler(answer)  # type: ignore[arg-type]  # stubs know no async ones
+    method = grpc.unary_unary_rpc_method_handler(answer)
     return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
 

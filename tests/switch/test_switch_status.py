@@ -143,3 +143,20 @@ def test_switch_without_a_program_says_so() -> None:
         assert asked.wait_for_state(1, "up")["mode"] == "none"
         send(net.hosts[0], FORWARDED, 2)
         asked.wait_for_drops({"no program": 2})
+
+
+def test_one_port_without_native_xdp_makes_all_generic_and_is_named(program: Path) -> None:
+    with network(1) as net:
+        ip("-n", net.switch, "link", "add", "d2", "type", "bridge")
+        ip("-n", net.switch, "link", "set", "d2", "up")
+        options = ("--target", "xdp", "--pipeline", program, *net.ports, "--port", "2@d2")
+        with running_switch(*options) as switch:
+            asked = Asked(switch.address)
+            assert [port["mode"] for port in asked.status()["ports"]] == ["generic", "generic"]
+            assert (asked.status()["generic_because"] or "").startswith("port 2: no native XDP")
+            asked.wait_for_state(1, "up")
+            before = asked.packets(2)
+            send(net.hosts[0], FORWARDED, 3)
+            deadline = time.monotonic() + 20
+            while asked.packets(2)[1] != before[1] + 3:
+                assert time.monotonic() < deadline, asked.status()
