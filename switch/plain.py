@@ -6,7 +6,8 @@ for their fields would take longer than all the rest. Where an update looks diff
 said of it here: it is parsed, and checked by `TableStore.write`.
 
 A match of the expression is what a parser finds if every length is that of what follows it; a value may look
-like the tag of the next field, but then the lengths do not fit.
+like the tag of the next field, but then the lengths do not fit. Once that was checked, the same form with
+just these lengths is an expression of its own, in which there is nothing left to check.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import Any
 
 from finsy.proto import p4r
@@ -31,10 +31,10 @@ ENTITY = 3
 """Where its entity begins, with its length."""
 _LONGEST = 127
 """Octets of an update whose lengths all take one octet."""
-_PREFIX_LENGTH = rb"[\x01-\x7f]|\x80\x01"
-"""1 to 128, as a varint."""
-_PRIORITY = rb"[\x80-\xff]{0,3}[\x01-\x7f]"
-"""1 to 2^28 - 1."""
+_NUMBER = rb"[\x80-\xff]{0,3}[\x01-\x7f]"
+"""A varint from 1 to 2^28 - 1."""
+_KNOWN = 64
+"""Combinations of lengths that a form remembers; values of a table have a few lengths each."""
 
 
 def table_tag(table: TableSchema) -> bytes:
@@ -59,12 +59,12 @@ class PlainInserts:
         if len(data) > _LONGEST:
             return None
         for number, shape in enumerate(self._shapes):
-            groups = shape.groups(data)
-            if groups is not None:
+            values = shape.values(data)
+            if values is not None:
                 if number:  # the next entry will look like this one
                     self._shapes.insert(0, self._shapes.pop(number))
                 try:
-                    return shape.entry(groups)
+                    return shape.entry(values)
                 except P4RuntimeError:
                     return None
         return None
@@ -75,16 +75,19 @@ def _all_bits(places: Any) -> bool:
 
 
 class _Shape:
-    """The plain form of a table's entries with one action: an expression, and what its groups are."""
+    """The plain form of a table's entries with one action."""
 
     def __init__(
         self, table: TableSchema, action: ActionSchema, keys: KeyCodec, actions: ActionCodec
     ) -> None:
         self._text: list[bytes] = [tag(p4r.Update, "type") + varint(p4r.Update.INSERT)]
         self._count = 0
-        lengths: list[int] = []
-        contents: list[int] = []
-        self._measured = lengths, contents
+        self._lengths: list[int] = []
+        """Groups that are lengths; the next one is what they measure."""
+        self._values: list[tuple[int, bool]] = []
+        """Groups of values; whether they are numbers, else they are bit strings."""
+        self._known: dict[int, list[Callable[[bytes], re.Match[bytes] | None]]] = {}
+        self._room = _KNOWN
         self._action = action.name
         with self._message(p4r.Update, "entity"), self._message(p4r.Entity, "table_entry"):
             self._add(table_tag(table))
@@ -96,29 +99,52 @@ class _Shape:
                     with self._message(p4r.Action, "params"):
                         self._add(tag(p4r.Action.Param, "param_id") + varint(param.id))
                         self._params.append((self._value(p4r.Action.Param, "value", param.value), decode))
-            self._priority = (
-                self._number(p4r.TableEntry, "priority", _PRIORITY) if table.needs_priority else None
-            )
+            self._priority = self._number(p4r.TableEntry, "priority") if table.needs_priority else None
         self._match = re.compile(b"".join(self._text), re.DOTALL).fullmatch
-        self._lengths, self._contents = itemgetter(*lengths), itemgetter(*contents)
 
     # -- reading -------------------------------------------------------------------------------
 
-    def groups(self, data: bytes) -> tuple[bytes, ...] | None:
-        """The parts of an update of this form; b"" for those that are left out."""
+    def values(self, data: bytes) -> tuple[bytes, ...] | None:
+        """The values in an update of this form; b"" for those that are left out."""
+        for known in self._known.get(len(data), ()):
+            match = known(data)
+            if match is not None:
+                return match.groups()
         match = self._match(data)
-        if match is None:
+        if match is None or any(
+            match.start(at) >= 0 and match[at][0] != len(match[at + 1]) for at in self._lengths
+        ):
             return None
-        groups = match.groups(b"")
-        # What is left out has neither a length nor content; everything else has both.
-        lengths = bytes(map(len, filter(None, self._contents(groups))))
-        return groups if lengths == b"".join(self._lengths(groups)) else None
+        self._learn(data, match)
+        return tuple([match[at] or b"" for at, _ in self._values])
 
-    def entry(self, groups: tuple[bytes, ...]) -> dp.TableEntry:
-        """The entry that the parts make; P4RuntimeError where a value is wrong."""
-        key = tuple([read(groups) for read in self._fields])
-        data = tuple([decode(groups[at]) for at, decode in self._params])
-        priority = 0 if self._priority is None else _of_varint(groups[self._priority])
+    def _learn(self, data: bytes, match: re.Match[bytes]) -> None:
+        """Know the form with the lengths that it has in this update."""
+        if not self._room:
+            return
+        self._room -= 1
+        text, done = [], 0
+        for at, is_number in self._values:
+            begin, end = match.span(at)
+            if begin < 0:
+                text.append(b"()")
+                continue
+            more = end - begin - 1
+            if is_number:
+                value = rb"[\x80-\xff]{%d}[\x01-\x7f]" % more
+            else:
+                value = rb"[^\0].{%d}" % more if more else b"."
+            text += [re.escape(data[done:begin]), b"(", value, b")"]
+            done = end
+        text.append(re.escape(data[done:]))
+        known = re.compile(b"".join(text), re.DOTALL).fullmatch
+        self._known.setdefault(len(data), []).append(known)
+
+    def entry(self, values: tuple[bytes, ...]) -> dp.TableEntry:
+        """The entry that the values make; P4RuntimeError where one is wrong."""
+        key = tuple([read(values) for read in self._fields])
+        data = tuple([decode(values[at]) for at, decode in self._params])
+        priority = 0 if self._priority is None else _of_varint(values[self._priority])
         return dp.TableEntry(key, priority, dp.ActionCall(self._action, data))
 
     # -- the expression ------------------------------------------------------------------------
@@ -126,35 +152,38 @@ class _Shape:
     def _add(self, octets: bytes) -> None:
         self._text.append(re.escape(octets))
 
+    def _group(self) -> int:
+        self._count += 1
+        return self._count
+
     @contextmanager
     def _message(self, owner: Any, field: str) -> Iterator[None]:
         """A length and what is added meanwhile."""
         self._add(tag(owner, field))
         self._text.append(b"(.)(")
-        for groups in self._measured:
-            groups.append(self._count)
-            self._count += 1
+        self._lengths.append(self._group())
+        self._group()
         yield
         self._text.append(b")")
 
     def _value(self, owner: Any, field: str, value: Any) -> int:
-        """A length and a bit string in canonical form; the group of the latter."""
+        """A length and a bit string in canonical form; its place among the values."""
         with self._message(owner, field):
-            group = self._count - 1
             self._text.append(rb"\0|[^\0].{0,%d}" % ((canonical_bits(value) - 1) // 8))
-        return group
+            self._values.append((self._count, False))
+        return len(self._values) - 1
 
-    def _number(self, owner: Any, field: str, text: bytes) -> int:
-        """A varint; its group."""
+    def _number(self, owner: Any, field: str) -> int:
+        """A varint; its place among the values."""
         self._add(tag(owner, field))
-        self._text.append(b"(" + text + b")")
-        self._count += 1
-        return self._count - 1
+        self._text.append(b"(" + _NUMBER + b")")
+        self._values.append((self._group(), True))
+        return len(self._values) - 1
 
     def _field(
         self, field: FieldSchema, absent: dp.Match | None, make: Callable[..., dp.Match]
     ) -> Callable[[tuple[bytes, ...]], dp.Match]:
-        """A match field; a function that makes the match from the groups."""
+        """A match field; a function that makes the match from the values."""
         if absent is not None:
             self._text.append(b"(?:")
         with self._message(p4r.TableEntry, "match"):
@@ -164,8 +193,8 @@ class _Shape:
         if absent is None:
             return read
         self._text.append(b")?")
-        group = self._measured[0][-1]
-        return lambda groups: read(groups) if groups[group] else absent
+        last = len(self._values) - 1
+        return lambda values: read(values) if values[last] else absent
 
     def _parts(
         self, field: FieldSchema, make: Callable[..., dp.Match]
@@ -173,12 +202,12 @@ class _Shape:
         owner, names = _MESSAGES[field.kind], MATCH_PARTS[field.kind]
         first = self._value(owner, names[0], field.value)
         if len(names) == 1:
-            return lambda groups: make(groups[first])
+            return lambda values: make(values[first])
         if field.kind == "lpm":
-            length = self._number(owner, names[1], _PREFIX_LENGTH)
-            return lambda groups: make(groups[first], _of_varint(groups[length]))
+            length = self._number(owner, names[1])
+            return lambda values: make(values[first], _of_varint(values[length]))
         second = self._value(owner, names[1], field.value)
-        return lambda groups: make(groups[first], groups[second])
+        return lambda values: make(values[first], values[second])
 
 
 _MESSAGES: dict[str, Any] = {
