@@ -18,7 +18,7 @@ from p4cats.switch.xdp.memory import Memory
 from p4cats.switch.xdp.refusals import explain_build, explain_verifier, too_large
 
 _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-function")
-_MOST_LINES = (0, 150, 50, 16)
+_MOST_LINES = (0, 600, 150, 40, 12)
 """Lines of a function: any number, then what is tried for programs that are refused so."""
 _FARTHEST_JUMP = 0x7FFF
 """Instructions. Of a longer jump clang 14 writes the lowest 16 bits, without a word."""

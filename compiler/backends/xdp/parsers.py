@@ -333,7 +333,8 @@ class ParserEmitter(TableEmitter):
         self.line(f"if ({header.valid}) {{")
         self.depth += 1
         if self.emit_pass == "size":
-            self.line(f"size += {size}{extra};")
+            # Like positions: of sums the verifier would follow each apart.
+            self.line(f"size = AT(size + {size}{extra});")
         else:
             if header.at:
                 self.line(f"if ((u16)({header.at} - shift) != o || {header.at} == NOWHERE) {{")
