@@ -35,6 +35,7 @@ EDGE = TRANSIT | {
         {"port": (9, EXACT), "target": (128, EXACT)},
         {"advertise": {"mac": 48}},
     ),
+    "domain_edge.host_ports": ({"port": (9, EXACT)}, {"host_port": {}}),
     "services": ({"address": (128, EXACT)}, {"classify": SERVICE, "own_address": {}}),
     "steering.instances": ({"instance": (16, EXACT)}, STEER | {"steer_local": ADJACENCY}),
     "steering.living": ({"instance": (16, EXACT)}, {"NoAction": {}}),
