@@ -183,7 +183,11 @@ def test_wide_ranges_and_several_prefixes_agree_with_the_model() -> None:
 
 
 def test_packets_never_see_a_half_made_table() -> None:
-    """Whoever replaces an entry adds the new one before the old goes; others come and go beside it."""
+    """One entry at least matches the packet all the time, wherever it lies and moves.
+
+    Whoever replaces it adds the new one before the old goes. Others, which share its bucket or make a mask
+    worth while, come and go beside it.
+    """
     plane, made = XdpDataPlane(compile_text(_PROGRAM, "ternary.p4")), Entries(1)
     inports = plane.loaded.memory.view("inports", 2048)
     inports[2], inports[3] = 1, 1  # test runs come in by the loopback interface, as port 1
@@ -194,35 +198,34 @@ def test_packets_never_see_a_half_made_table() -> None:
 
     def look_up() -> None:
         while not stop.is_set():
-            program.test_run(frame, repeat=2000)
-            runs.append(2000)
+            program.test_run(frame, repeat=100_000)
+            runs.append(100_000)
+
+    def entry(priority: int, round_: int, ports: Range) -> TableEntry:
+        """One that matches the packet in all but the port perhaps, below a mask of the round's."""
+        length, mask = (128, 64, 0, 48)[round_ % 4], 0xFF << round_ % 24
+        prefix = Lpm(address & (full ^ full >> length), length)
+        key = (prefix, Ternary(number & mask, mask), ports, Optional(None))
+        return TableEntry(key, priority, ActionCall("I.found", (1,)))
 
     def covering(round_: int) -> TableEntry:
-        length = [128, 64, 0, 48, 127][round_ % 5]
-        key = (
-            Lpm(address & (full ^ full >> length), length),
-            Ternary(number, 0xFFFFFFFF) if round_ % 2 else Ternary(0, 0),
-            Range(round_ % 80, 90),
-            Optional(None if round_ % 3 else 6),
-        )
-        return TableEntry(key, 1 + round_ % 1000, ActionCall("I.found", (1,)))
+        """Before the others, so that a bucket takes it, or behind them, so that it stays in the list."""
+        return entry(round_ % 2 * 5000 + round_, round_, Range(round_ % 80, 90))
 
-    plane.insert_entry(TABLE, covering(0))
+    plane.insert_entry(TABLE, covering(1))
     readers = [threading.Thread(target=look_up) for _ in range(2)]
     for reader in readers:
         reader.start()
     try:
-        others: list[TableEntry] = []
-        for round_ in range(1, 1500):
+        for round_ in range(2, 300):
             plane.insert_entry(TABLE, covering(round_))
             old = covering(round_ - 1)
             plane.delete_entry(TABLE, old.key, old.priority)
-            entry = TableEntry(made.key(), 2000 + round_, ActionCall("I.found", (2,)))
-            plane.insert_entry(TABLE, entry)
-            others.append(entry)
-            if len(others) > 200:
-                gone = others.pop(made.rng.randrange(len(others)))
-                plane.delete_entry(TABLE, gone.key, gone.priority)
+            others = [entry(1000 + n, round_ + n // 10, Range(100, 200 + n)) for n in range(14)]
+            for other in others:
+                plane.insert_entry(TABLE, other)
+            for other in others:
+                plane.delete_entry(TABLE, other.key, other.priority)
     finally:
         stop.set()
         for reader in readers:
