@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,16 +72,35 @@ def load(program: nodes.Program, cpu_port: int | None, keep: Path | None = None)
     Errors: CompileError for what the target refuses, LoadError for what clang or the kernel refuses.
     """
     reason = ""
-    for most_lines in _MOST_LINES:
+    whole = generate(program)
+    remembered = _remembered(whole)
+    for most_lines in sorted(_MOST_LINES, key=lambda n: str(n) != remembered):
         try:
-            source = generate(program, most_lines)
+            source = generate(program, most_lines) if most_lines else whole
             if keep is not None:
                 _write(keep, source.text)
-            return _load(source, cpu_port)
+            loaded = _load(source, cpu_port)
         except _TooLargeError as error:
             reason = str(error)
-    name = program.span.source.name
+        else:
+            if most_lines and str(most_lines) != remembered:
+                _write(_memory(whole), str(most_lines))
+            return loaded
+    name = program.ingress.span.source.name
     raise LoadError(f"target xdp: {name} is too large, cut in small pieces too: {reason}; use --target model")
+
+
+def _memory(whole: XdpSource) -> Path:
+    """The file that says how a program was cut that this kernel did not take whole."""
+    made_of = f"{platform.release()}\n{whole.text}".encode()
+    return cache_dir() / f"p4-{hashlib.sha256(made_of).hexdigest()[:16]}.lines"
+
+
+def _remembered(whole: XdpSource) -> str:
+    try:
+        return _memory(whole).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _write(path: Path, text: str) -> None:

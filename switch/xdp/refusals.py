@@ -30,14 +30,15 @@ def too_large(error: BuildError | VerifierError) -> str | None:
 
 def explain_build(source: XdpSource, error: BuildError) -> str:
     """What clang said."""
-    return f"target xdp: clang refused the program made from {source.program.span.source.name}:\n{error}"
+    name = source.program.ingress.span.source.name
+    return f"target xdp: clang refused the program made from {name}:\n{error}"
 
 
 def explain_verifier(source: XdpSource, error: VerifierError) -> str:
     """The verifier's last words and the P4 line that they are about."""
     telling = [line for line in error.log.splitlines() if line and not line.startswith(_NOT_TELLING)]
     reason = telling[-1].strip() if telling else str(error)
-    place = refused_line(source.text, error.log) or source.program.span.source.name
+    place = refused_line(source.text, error.log) or source.program.ingress.span.source.name
     return (
         f"target xdp: {place}: the kernel's verifier refuses what this becomes ({reason}); "
         "write it in another way, or use --target model"

@@ -104,6 +104,24 @@ def test_what_is_refused_in_one_piece_runs_in_several(text: str, monkeypatch: py
         pair.close()
 
 
+def test_how_a_program_was_cut_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    program = compile_text(_variables(80), "large.p4")
+    tried: list[int] = []
+    load = loader._load
+
+    def noted(source: XdpSource, cpu_port: int | None) -> loader.Loaded:
+        tried.append(source.text.count("int piece"))
+        return load(source, cpu_port)
+
+    monkeypatch.setattr(loader, "_load", noted)
+    XdpDataPlane(program).close()
+    first = list(tried)
+    XdpDataPlane(program).close()
+    assert len(first) > 1
+    assert tried[len(first) :] == first[-1:]
+
+
 def test_more_tables_than_maps_that_a_program_may_name() -> None:
     tables = range(80)
     text = _PROGRAM.format(

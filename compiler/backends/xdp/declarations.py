@@ -17,7 +17,8 @@ HASHED_BYTES = 512
 
 def declarations(module: Module) -> list[str]:
     """The C text before p4_main."""
-    name = module.program.span.source.name
+    # The file that was written: the program itself may be a device configuration.
+    name = module.program.ingress.span.source.name
     lines = [
         "/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */",
         f"/* Generated from {name} by p4cats (target xdp). Do not edit: compile it again. */",
