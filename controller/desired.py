@@ -15,7 +15,7 @@ plane does that, among the candidates given here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from itertools import pairwise
@@ -28,11 +28,13 @@ from p4cats.controller.keys import Key
 from p4cats.topologies.addressing import GATEWAY, HostPlan, Plan, SwitchPlan
 from p4cats.topologies.schema import Instance, Topology
 
-Availability = Literal["up", "drained", "down"]
-"""up: takes new flows; drained: keeps the flows it has; down: loses them."""
+Availability = Literal["up", "drained", "gone", "down"]
+"""up: takes new flows; drained: keeps those it has; gone: drained, with none left; down: loses them."""
 AVAILABILITIES: tuple[Availability, ...] = get_args(Availability)
 
-Policy = Literal["static", "hash", "least", "nearest"]
+Policy = Literal["static", "hash", "least", "nearest", "p2c", "joint"]
+WEIGHED: tuple[Policy, ...] = ("p2c", "joint")
+"""Policies whose costs have the weights of the service, measured delays and the costs of links."""
 
 MAX_24 = (1 << 24) - 1
 """Microseconds that the data plane can weigh (16.8 s): waits, steps and delays are cut to it."""
@@ -105,6 +107,7 @@ class Desired:
         self._prefixes = {name: self._prefix(host) for name, host in plan.hosts.items()}
         self._sites = {item.id: topology.site_of(item) for item in topology.instances}
         self._of = {name: topology.instances_of(name) for name in topology.services}
+        self._ingresses = len({topology.hosts[name].switch for name in topology.clients})
         self._fixed = {name: by_key(self._fixed_entries(name)) for name in plan.switches}
         self._steering: dict[tuple[str, int, str | None], Entry] = {}
 
@@ -139,13 +142,22 @@ class Desired:
         return min(state.waits.get(instance.id, default_wait_us(instance)), MAX_24)
 
     def delay_us(self, state: State, ingress: str, instance: Instance) -> int:
-        """Return the one-way delay from an ingress switch to an instance, by way of its segment if any."""
+        """Return the one-way delay from an ingress switch to an instance, as the service's policy counts it.
+
+        By way of the instance's segment if it has one; measured, and with the costs of the links on top,
+        where the policy is of `WEIGHED`.
+        """
         stops = [ingress, self._sites[instance.id]]
         via = state.segments.get((ingress, instance.id))
         if via:
             stops.insert(1, via)
-        delay = sum(state.delays.get(leg, self.plan.path(*leg).delay_us) for leg in pairwise(stops))
+        weighed = self.settings(state, instance.service).policy in WEIGHED
+        delay = sum(self._leg_us(state, leg, weighed) for leg in pairwise(stops))
         return min(delay + self.topology.hosts[instance.host].delay_us, MAX_24)
+
+    def _leg_us(self, state: State, leg: tuple[str, str], weighed: bool) -> int:
+        planned = self.plan.path(*leg).delay_us
+        return state.delays.get(leg, planned) + self.plan.cost_us(*leg) if weighed else planned
 
     def candidates(self, state: State, ingress: str, service: str) -> tuple[Candidate, ...]:
         """Return the instances that an ingress switch may choose for new flows of a service."""
@@ -228,25 +240,43 @@ class Desired:
                     instance_id=item.instance, static_weight=item.weight, delay_us=item.path_delay_us,
                     wait_us=item.wait_us, step_us=item.wait_step_us,
                 )  # fmt: skip
-            policy, compute_weight, network_weight = self._cost(state, name)
+            policy, compute_weight, network_weight = self.cost(state, name)
             yield entry(
                 tables.SERVICES, {"address": spec.address}, "classify",
                 id=number, policy=policy, compute_weight=compute_weight, network_weight=network_weight,
                 total_weight=sum(item.weight for item in found),
-                load_ttl_us=spec.load_ttl_us, affinity_timeout_us=spec.affinity_timeout_us,
+                load_ttl_us=spec.load_ttl_us, dead_after_us=spec.dead_after_us,
+                affinity_timeout_us=spec.affinity_timeout_us, spread_us=self.spread_us(found),
             )  # fmt: skip
 
-    def _cost(self, state: State, service: str) -> tuple[int, int, int]:
-        """Return policy and weights as the data plane knows them: `nearest` is `least` by delay alone."""
+    def spread_us(self, candidates: Sequence[Candidate]) -> int:
+        """Return what others add to a wait for each flow that one ingress switch places in a window.
+
+        The other ingress switches are taken to place as many flows as this one, none of which it knows of for
+        `SPREAD_TIME_US` (docs/protocol.md, 6.3).
+        """
+        if not candidates:
+            return 0
+        step_us = sum(item.wait_step_us for item in candidates) // len(candidates)
+        added_us = max(self._ingresses - 1, 0) * step_us * protocol.SPREAD_TIME_US
+        return min(added_us // protocol.SPREAD_WINDOW_US, MAX_24)
+
+    def cost(self, state: State, service: str) -> tuple[int, int, int]:
+        """Return policy code and weights of wait and delay as the data plane knows them."""
         settings = self.settings(state, service)
-        if settings.policy == "nearest":
-            return protocol.POLICIES["least"], 0, max(settings.network_weight, 1)
+        match settings.policy:
+            case "nearest":
+                return protocol.POLICIES["least"], 0, 1
+            case "least":
+                return protocol.POLICIES["least"], 1, 1
+            case "joint":
+                return protocol.POLICIES["least"], settings.compute_weight, settings.network_weight
         return protocol.POLICIES[settings.policy], settings.compute_weight, settings.network_weight
 
     def _instance_entries(self, ingress: str, state: State) -> Iterator[Entry]:
         """Yield how to reach every instance that is not down, and that flows may stay with it."""
         for item in self.topology.instances:
-            if state.availability.get(item.id, "up") != "down":
+            if state.availability.get(item.id, "up") in ("up", "drained"):
                 yield entry(tables.LIVING, {"instance": item.id}, "NoAction")
                 yield self._steer(ingress, item, state)
 

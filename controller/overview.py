@@ -9,9 +9,9 @@ from ipaddress import IPv6Address
 from p4cats import __version__
 from p4cats.controller import flows
 from p4cats.controller.controller import Controller
-from p4cats.controller.desired import Candidate, State
+from p4cats.controller.desired import MAX_24, Candidate, State
 from p4cats.controller.errors import RequestRefused
-from p4cats.controller.flows import Flow
+from p4cats.controller.flows import Considered, Flow, Told
 from p4cats.controller.switches import SwitchSession
 from p4cats.controller.views import (
     CandidateView,
@@ -23,6 +23,8 @@ from p4cats.controller.views import (
     SwitchView,
 )
 from p4cats.topologies.schema import Instance
+
+_UNTOLD = Told(None, None)
 
 
 class Overview:
@@ -153,20 +155,28 @@ class Overview:
         state = self.controller.state()
         policy = self.desired.settings(state, service).policy
         candidates = self.desired.candidates(state, ingress, service)
-        learned = await self._learned(ingress, candidates)
-        views = [self._candidate(state, service, item, learned.get(item.instance)) for item in candidates]
-        placed = await self._placed(ingress, flow)
-        if placed is not None and state.availability.get(placed, "up") == "down":
+        now_us = time.monotonic_ns() // 1000
+        told = await self._told(ingress, candidates, now_us)
+        spec = self.topology.services[service]
+        considered = [
+            flows.consider(
+                item, told.get(item.instance, _UNTOLD), spec.load_ttl_us, spec.dead_after_us if told else 0
+            )
+            for item in candidates
+        ]
+        code, *weights = self.desired.cost(state, service)
+        views = [self._candidate(item, told.get(item.candidate.instance, _UNTOLD), weights)
+                 for item in considered]  # fmt: skip
+        placed = await self._placed(ingress, flow, now_us, spec.affinity_timeout_us)
+        if placed is not None and state.availability.get(placed, "up") not in ("up", "drained"):
             placed = None
+        choice: int | None
         if placed is not None:
             choice, reason = placed, "affinity: the flow was placed there and has not been idle since"
-        elif policy == "static":
-            choice, reason = flows.by_weight(flow, candidates) or 0, "static: the flow's point on the weights"
-        elif policy == "hash":
-            choice, reason = flows.by_hash(flow, candidates) or 0, "hash: highest score for the flow"
         else:
-            costs = {view["instance"]: view["cost"] for view in views}
-            choice, reason = flows.by_cost(flow, costs) or 0, f"{policy}: lowest cost among the candidates"
+            spread = await self._spread_us(ingress, service, candidates, now_us)
+            choice = flows.choose(flow, code, considered, (weights[0], weights[1]), spread)
+            reason = _reason(policy, considered, spread if weights[0] else 0)
         if not choice:
             reason = f"no instance of {service} takes new flows"
         return {
@@ -181,13 +191,13 @@ class Overview:
             "reason": reason,
         }
 
-    def _candidate(
-        self, state: State, service: str, item: Candidate, learned_us: int | None
-    ) -> CandidateView:
-        settings, instance = self.desired.settings(state, service), self._instances[item.instance]
-        compute = 0 if settings.policy == "nearest" else settings.compute_weight
-        network = max(settings.network_weight, 1) if compute == 0 else settings.network_weight
-        wait_us = item.wait_us if learned_us is None else learned_us
+    def _candidate(self, considered: Considered, told: Told, weights: list[int]) -> CandidateView:
+        item = considered.candidate
+        instance = self._instances[item.instance]
+        spec = self.topology.services[instance.service]
+        load = "unknown"
+        if told.wait_us is not None and told.age_us is not None:
+            load = "fresh" if told.age_us <= spec.load_ttl_us else "stale"
         return {
             "instance": item.instance,
             "host": instance.host,
@@ -195,8 +205,11 @@ class Overview:
             "weight": item.weight,
             "path_delay_us": item.path_delay_us,
             "wait_us": item.wait_us,
-            "learned_wait_us": learned_us,
-            "cost": compute * wait_us + network * item.path_delay_us,
+            "learned_wait_us": told.wait_us,
+            "age_ms": None if told.age_us is None else told.age_us / 1000,
+            "load": load,
+            "silent": considered.silent,
+            "cost": flows.cost(considered, *weights),
         }
 
     def _ingress(self, source: IPv6Address) -> str:
@@ -224,24 +237,49 @@ class Overview:
         legs = self.plan.route(ingress, via)[:-1] + self.plan.route(via, site) if via else None
         return [*(legs or self.plan.route(ingress, site)), item.host]
 
-    async def _learned(self, ingress: str, candidates: tuple[Candidate, ...]) -> dict[int, int]:
-        """Return the waits (microseconds) that the switch has learned from packets."""
+    async def _told(self, ingress: str, candidates: tuple[Candidate, ...], now_us: int) -> dict[int, Told]:
+        """Return what packets told the switch of the candidates; empty if it cannot tell."""
         session, numbers = self.controller.sessions[ingress], [item.instance for item in candidates]
         times = await session.read_registers("load_time_us", numbers)
-        if not times:
-            return {}
-        waits = await session.read_registers("load_wait_us", numbers)
-        return {number: wait for number, wait in waits.items() if times.get(number)}
+        waits = await session.read_registers("load_wait_us", numbers) if times else {}
+        found = {}
+        for number, heard_us in times.items():
+            wait_us = waits.get(number, MAX_24 + 1)
+            age_us = max(now_us - heard_us, 0) if heard_us else None
+            known = heard_us and wait_us <= MAX_24
+            found[number] = Told(wait_us if known else None, age_us)
+        return found
 
-    async def _placed(self, ingress: str, flow: Flow) -> int | None:
+    async def _spread_us(
+        self, ingress: str, service: str, candidates: tuple[Candidate, ...], now_us: int
+    ) -> int:
+        """Return up to how much the switch blurs the waits of a service; 0 if it cannot tell."""
+        number, each_us = self.desired.service_ids[service], self.desired.spread_us(candidates)
+        found = await self.controller.sessions[ingress].read_registers("service_flows", [number])
+        return flows.spread_us(found[number], now_us, each_us) if found and each_us else 0
+
+    async def _placed(self, ingress: str, flow: Flow, now_us: int, timeout_us: int) -> int | None:
         """Return the instance that the switch remembers for a flow, None if it does not or cannot tell."""
-        session, slots = self.controller.sessions[ingress], list(dict.fromkeys(flow.slots))
-        tags = await session.read_registers("flow_tag", slots)
-        if not tags:
-            return None
-        states = await session.read_registers("flow_state", slots)
-        for slot in slots:
-            instance = states.get(slot, 0) >> 48
-            if tags.get(slot) == flow.tag and instance in self._instances:
-                return instance
-        return None
+        cells = await self.controller.sessions[ingress].read_registers("flow_entries", flow.cells)
+        found = flows.placed(flow, [cells[number] for number in sorted(cells)], now_us, timeout_us)
+        return found if found in self._instances else None
+
+
+_REASONS = {
+    "static": "static: the flow's point on the weights",
+    "hash": "hash: highest score for the flow",
+    "p2c": "p2c: the lower cost of the two highest scores for the flow",
+}
+
+
+def _reason(policy: str, considered: list[Considered], spread_us: int) -> str:
+    """Say how a new flow is placed, and who is left out."""
+    reason = _REASONS.get(policy, f"{policy}: lowest cost among the candidates")
+    if spread_us and policy in ("least", "joint"):
+        reason += f", waits blurred by up to {spread_us / 1000:.3g} ms"
+    silent = [str(item.candidate.instance) for item in considered if item.silent]
+    if silent and len(silent) == len(considered):
+        reason += "; all are silent, so that silence says nothing"
+    elif silent:
+        reason += f"; silent: {', '.join(silent)}"
+    return reason

@@ -9,7 +9,7 @@ from rich.text import Text
 from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView, SwitchView
 from p4cats.switch_status import Traffic
 
-_STYLES = {"up": "green", "drained": "yellow", "down": "red"}
+_STYLES = {"up": "green", "drained": "yellow", "gone": "dim", "down": "red"}
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -160,14 +160,15 @@ def explain(view: ExplainView) -> RenderableType:
     ]
     if view["service"] is not None:
         lines.append(Text.assemble(("service ", "dim"), f"{view['service']}, policy {view['policy']}"))
-        table = _table("", "instance", "site", "delay", "wait", "learned", "weight", "cost",
+        table = _table("", "instance", "site", "delay", "wait", "learned", "load", "weight", "cost",
                        right=("delay", "wait", "learned", "weight", "cost"))  # fmt: skip
         for item in view["candidates"]:
             chosen = item["instance"] == view["choice"]
             table.add_row(
                 "▶" if chosen else "", f"{item['instance']} {item['host']}", item["site"],
                 milliseconds(item["path_delay_us"]), milliseconds(item["wait_us"]),
-                milliseconds(item["learned_wait_us"]), str(item["weight"]), str(item["cost"]),
+                milliseconds(item["learned_wait_us"]), "silent" if item["silent"] else item["load"],
+                str(item["weight"]), str(item["cost"]),
                 style="green" if chosen else "",
             )  # fmt: skip
         lines.append(table)

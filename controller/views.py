@@ -89,8 +89,14 @@ class CandidateView(TypedDict):
     """What the controller assumes (the slow loop)."""
     learned_wait_us: int | None
     """What the switch last learned from packets, None if it never did or cannot tell."""
+    age_ms: float | None
+    """Since the switch last heard of the instance, None if it never did or cannot tell."""
+    load: str
+    """Of the learned wait: fresh, stale (older than `load_ttl`) or unknown."""
+    silent: bool
+    """Not heard for `dead_after`: takes new flows only if all are silent."""
     cost: int
-    """By the learned wait if there is one."""
+    """By the learned wait if it is fresh, else by the controller's."""
 
 
 class InstanceView(TypedDict):

@@ -100,7 +100,7 @@ parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
         packet.extract(hdr.ipv6);
         transition select(hdr.ipv6.next_header) {
             PROTO_HOP_BY_HOP: parse_hop_by_hop;
-            PROTO_TCP: parse_ports;
+            PROTO_TCP: parse_tcp;
             PROTO_UDP: parse_ports;
             PROTO_ICMPV6: parse_icmpv6;
             default: accept;
@@ -119,10 +119,17 @@ parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
     state parse_metric {
         packet.extract(hdr.metric);
         transition select(hdr.metric.next_header) {
-            PROTO_TCP: parse_ports;
+            PROTO_TCP: parse_tcp;
             PROTO_UDP: parse_ports;
             default: accept;
         }
+    }
+
+    state parse_tcp {
+        bit<112> begin = packet.lookahead<bit<112>>();
+        meta.tcp = 1;
+        meta.syn = begin[1:1];
+        transition parse_ports;
     }
 
     state parse_ports {
@@ -229,32 +236,39 @@ control Steering(inout headers_t hdr, inout metadata_t meta, inout standard_meta
 
     apply {
         bit<48> now = standard_metadata.ingress_global_timestamp;
-        bit<32> slot;
-        bool tracked;
+        flow_t flow;
         bit<32> ports = 0;
         if (hdr.ports.isValid()) {
             ports = hdr.ports.src ++ hdr.ports.dst;
         }
         hash(flow_hash, HashAlgorithm.crc32, 32w0,
              { hdr.ipv6.src, hdr.ipv6.dst, hdr.ipv6.next_header, ports }, 33w0x100000000);
-        // What the hash does not tell apart, this does: it is computed in another way.
-        bit<32> tag = (hdr.ipv6.src[31:0] ^ hdr.ipv6.src[95:64] ^ hdr.ipv6.dst[31:0]) + ports * 0x9e3779b1;
+        // What the bucket's number does not tell apart, this does: it is computed in another way.
+        bit<32> tag = hdr.ipv6.src[127:96] + hdr.ipv6.src[95:64] * 0x85ebca6b + hdr.ipv6.src[63:32] * 0xc2b2ae35
+            + (hdr.ipv6.src[31:0] ^ hdr.ipv6.dst[31:0]) * 0x27d4eb2f + ports * 0x9e3779b1;
 
-        find_flow.apply(flow_hash, tag, service.affinity_timeout_us, now, slot, instance, tracked);
+        find_flow.apply(flow_hash, tag, service.affinity_timeout_us, now, flow);
+        instance = flow.instance;
+        bit<1> confirmed = flow.confirmed;
         if (instance != 0) {
             if (!living.apply().hit) {
                 instance = 0;
+                confirmed = 0;
+            } else if (meta.syn == 0) {
+                confirmed = 1;
             }
         }
         if (instance == 0) {
-            selection.apply(service, flow_hash, tracked, now, instance);
-            if (tracked && instance != 0) {
-                flow_tag.write(slot, tag);
+            // A TCP flow in its midst that is not in the table was never tracked, or the table was lost.
+            bit<1> stateless = 1;
+            if (flow.tracked == 1 && (meta.tcp == 0 || meta.syn == 1 || flow.instance != 0)) {
+                stateless = 0;
             }
+            selection.apply(service, flow_hash, stateless, now, instance);
             placed.count((bit<32>)instance);
         }
-        if (tracked && instance != 0) {
-            flow_state.write(slot, instance ++ now);
+        if (flow.tracked == 1 && instance != 0) {
+            flow_entries.write(flow.cell, tag ++ instance[9:0] ++ confirmed ++ flow.now);
         }
         steered.count((bit<32>)instance);
         if (hdr.ipv6.hop_limit <= 1) {
@@ -275,8 +289,10 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
     service_t service;
 
     action classify(bit<16> id, bit<2> policy, bit<8> compute_weight, bit<8> network_weight,
-                    bit<32> total_weight, bit<48> load_ttl_us, bit<48> affinity_timeout_us) {
-        service = { id, policy, compute_weight, network_weight, total_weight, load_ttl_us, affinity_timeout_us };
+                    bit<32> total_weight, bit<48> load_ttl_us, bit<48> dead_after_us,
+                    bit<48> affinity_timeout_us, bit<24> spread_us) {
+        service = { id, policy, compute_weight, network_weight, total_weight, load_ttl_us, dead_after_us,
+                    affinity_timeout_us, spread_us };
     }
 
     // The switch's own address: the source of its tunnels, where beacons go.

@@ -206,6 +206,7 @@ class Plan:
                 name, number, host_mac(number), HOST_INTERFACE, addresses[name],
                 host.switch, attached[name], host.mtu, services,
             )  # fmt: skip
+        self._costs_us = {frozenset(link.ends): link.cost_us for link in topology.links}
         ports = self._ports(numbers)
         self.switches: dict[str, SwitchPlan] = {
             name: SwitchPlan(
@@ -261,6 +262,10 @@ class Plan:
             here = self.switches[names[-1]]
             names.append(here.ports[self.path(here.name, destination).port].peer.node)
         return names
+
+    def cost_us(self, source: str, destination: str) -> int:
+        """Return what the links of the shortest path between two switches are worth, in microseconds."""
+        return sum(self._costs_us[frozenset(ends)] for ends in pairwise(self.route(source, destination)))
 
     def path_mtu(self, source: str, destination: str) -> int | None:
         """Return the smallest MTU (octets) between two switches, None from a switch to itself."""

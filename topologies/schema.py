@@ -23,6 +23,8 @@ from p4cats.errors import UserError
 from p4cats.topologies import checks, diagnostics, units
 
 SHORTEST_KEY_LIFETIME_US = 2_000_000
+LONGEST_AFFINITY_US = 32_400_000_000
+"""Nine hours: the times in the flow table come round after nine and a half."""
 DEFAULT_MTU = 1500
 """Octets of an IPv6 packet that a link carries unless its `mtu` says otherwise."""
 
@@ -40,6 +42,12 @@ def _lifetime_us(value: object) -> int:
     return found
 
 
+def _affinity_us(value: object) -> int:
+    if (found := units.duration_us(value)) > LONGEST_AFFINITY_US:
+        raise ValueError(f"must not exceed {LONGEST_AFFINITY_US // 1_000_000}s (got {value})")
+    return found
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=32)]
 Address = Annotated[IPv6Address, BeforeValidator(_address)]
 Microseconds = Annotated[int, BeforeValidator(units.duration_us)]
@@ -47,7 +55,7 @@ BitsPerSecond = Annotated[int, BeforeValidator(units.rate_bps)]
 PartsPerMillion = Annotated[int, BeforeValidator(units.loss_ppm)]
 Mtu = Annotated[int, Field(strict=True, ge=1280, le=9216)]
 Weight = Annotated[int, Field(strict=True, ge=0, le=255)]
-Policy = Literal["static", "hash", "least", "nearest"]
+Policy = Literal["static", "hash", "least", "nearest", "p2c", "joint"]
 MetricOption = Literal["blank", "remove"]
 Distribution = Literal["constant", "exponential", "lognormal"]
 
@@ -96,6 +104,8 @@ class Link(_Wire):
     """A link between two switches."""
 
     ends: tuple[Name, Name]
+    cost_us: Microseconds = Field(0, alias="cost")
+    """What using the link is worth, as delay in microseconds: `joint` and `p2c` count it."""
 
 
 class Service(_Model):
@@ -105,13 +115,17 @@ class Service(_Model):
     port: Annotated[int, Field(strict=True, ge=1, le=65535)]
     policy: Policy = "least"
     compute_weight: Weight = 1
-    """Factor of the expected wait (microseconds) in the cost of an instance."""
+    """Factor of the expected wait (microseconds) in the cost of an instance, under `joint` and `p2c`."""
     network_weight: Weight = 1
-    """Factor of the path's delay (microseconds) in the cost of an instance."""
-    affinity_timeout_us: Microseconds = Field(30_000_000, alias="affinity_timeout")
+    """Factor of the path's delay (microseconds) in the cost of an instance, under `joint` and `p2c`."""
+    affinity_timeout_us: Annotated[int, BeforeValidator(_affinity_us)] = Field(
+        30_000_000, alias="affinity_timeout"
+    )
     """A flow idle for that many microseconds may be placed anew."""
     load_ttl_us: Microseconds = Field(500_000, alias="load_ttl")
     """A load older than that many microseconds counts as unknown."""
+    dead_after_us: Microseconds = Field(100_000, alias="dead_after")
+    """An instance not heard for that many microseconds takes no new flow; 0: it always does."""
 
 
 class ServiceTime(_Model):

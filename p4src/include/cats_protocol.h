@@ -39,6 +39,11 @@
 #define CATS_POLICY_LEAST 2
 #define CATS_POLICY_P2C 3
 
+/* How long the placements of one ingress forwarder stay unknown to the others, and the window in which
+ * each counts its own. The second is a power of two: P4 cuts it out of the time. */
+#define CATS_SPREAD_TIME_US 25000
+#define CATS_SPREAD_WINDOW_US 1048576
+
 /* Instance identifiers run from 1 to CATS_INSTANCES - 1; 0 means none. */
 #define CATS_INSTANCES 1024
 /* Candidates of one service at one ingress forwarder. */

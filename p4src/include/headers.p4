@@ -150,6 +150,8 @@ struct metadata_t {
     bit<1>     done;            // egress_spec is final
     bit<1>     deliver;         // the next hop is the destination host itself
     bit<1>     encapsulated;    // by this switch
+    bit<1>     tcp;
+    bit<1>     syn;             // a TCP segment that opens a connection
     bit<1>     from_host;       // it enters the domain here
     bit<16>    mtu;             // of the link that the packet leaves by
 }

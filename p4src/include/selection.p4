@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Choice of a service instance among the candidates of a service (the data-plane part of the C-PS).
+// Choice of a service instance among the candidates of a service: the data-plane part of the C-PS
+// (docs/protocol.md, 6.1 to 6.3).
 #ifndef CATS_SELECTION_P4
 #define CATS_SELECTION_P4
 
 #include "cats_protocol.h"
 #include "headers.p4"
 #include "metrics.p4"
+
+const bit<32> SERVICES = 1024;
+const bit<48> NEVER = 0xffffffffffff;
 
 // What the controller says of a service.
 struct service_t {
@@ -15,26 +19,53 @@ struct service_t {
     bit<8>  network_weight;
     bit<32> total_weight;        // of all candidates, for `static`
     bit<48> load_ttl_us;         // a load older than this is unknown
+    bit<48> dead_after_us;       // an instance not heard for longer is silent; 0: never
     bit<48> affinity_timeout_us; // a flow idle for longer is forgotten
+    bit<24> spread_us;           // what others add to a wait, for each flow placed here in a window
 }
 
-// The best candidate so far.
+// Flows of a service that `least` has placed: number of a window of 2^20 microseconds (28 bits), flows in
+// it (18), flows in the window before (18).
+register<bit<64>>(SERVICES) service_flows;
+
+// The load of an instance as packets told it.
+control LookUpLoad(in instance_t instance, in bit<48> now, out bit<32> wait_us, out bit<48> age_us) {
+    apply {
+        bit<48> time;
+        load_wait_us.read(wait_us, (bit<32>)instance);
+        load_time_us.read(time, (bit<32>)instance);
+        age_us = now - time;
+        if (time == 0) {
+            age_us = NEVER;
+        } else if (age_us[47:47] == 1) {
+            age_us = 0;   // another processor has learned it since this packet came in
+        }
+    }
+}
+
+// A candidate that may be chosen.
+struct ranked_t {
+    bit<64>    rank;             // lowest is best; the first bit: silent
+    instance_t instance;         // 0: none
+    bit<33>    cost;             // in microseconds; the first bit: silent
+    bit<32>    step_us;          // by which one more request lengthens the wait
+}
+
 struct choice_t {
     bit<32>    flow_hash;
+    bit<1>     stateless;        // nothing that changes between packets may matter
+    bit<32>    spread_us;        // up to which costs are blurred
     bit<32>    static_point;     // what is left of the flow's point on the line of weights
     bit<1>     static_found;
+    bit<1>     static_silent;
     instance_t by_weight;
-    bit<32>    hash_score;
-    instance_t by_hash;
-    bit<40>    cost_rank;        // cost, then a tie-break that differs from flow to flow
-    instance_t by_cost;
-    bit<32>    wait_us;          // of by_cost
-    bit<32>    wait_step_us;     // by which one more request lengthens the wait of by_cost
-    bit<1>     learned;          // wait_us was learned from packets
+    ranked_t   first;
+    ranked_t   second;           // under `p2c` only
 }
 
 // One candidate. Slots are filled by the controller in any order; an empty slot considers nothing.
 control Candidate(in service_t service, inout choice_t choice, in bit<48> now) {
+    LookUpLoad() look_up;
     instance_t instance = 0;
     bit<32> weight = 0;
     bit<32> path_delay_us = 0;
@@ -60,54 +91,97 @@ control Candidate(in service_t service, inout choice_t choice, in bit<48> now) {
 
     apply {
         if (candidates.apply().hit) {
+            bit<32> wait;
+            bit<48> age;
+            look_up.apply(instance, now, wait, age);
+            bit<1> silent = 0;
+            if (choice.stateless == 0 && service.dead_after_us != 0 && age > service.dead_after_us) {
+                silent = 1;
+            }
             if (service.policy == CATS_POLICY_STATIC) {
                 if (choice.static_found == 0) {
                     if (choice.static_point < weight) {
                         choice.static_found = 1;
+                        choice.static_silent = silent;
                         choice.by_weight = instance;
                     } else {
                         choice.static_point = choice.static_point - weight;
                     }
                 }
-            } else {
-                // Rendezvous hashing: who is added or removed moves no flow of others.
-                bit<32> score = (choice.flow_hash ^ ((bit<32>)instance * 0x9e3779b1)) * 0x85ebca6b;
-                score = score ^ (score >> 15);
-                score = score * 0xc2b2ae35;
-                if (choice.by_hash == 0 || score > choice.hash_score) {
-                    choice.hash_score = score;
-                    choice.by_hash = instance;
+                if (weight == 0) {
+                    silent = 1;
                 }
+            }
+            // Rendezvous hashing: who is added or removed moves no flow of others.
+            bit<32> score = (choice.flow_hash ^ ((bit<32>)instance * 0x9e3779b1)) * 0x85ebca6b;
+            score = score ^ (score >> 15);
+            score = ~(score * 0xc2b2ae35);
+            ranked_t candidate = { silent ++ 31w0 ++ score, instance, 0, wait_step_us };
+            if (service.policy[1:1] == 1 && choice.stateless == 0) {
+                if (age > service.load_ttl_us || wait > WAIT_LIMIT_US) {
+                    wait = fallback_wait_us;
+                }
+                bit<48> blur = (bit<48>)score[31:16] * (bit<48>)choice.spread_us;
+                wait = wait + blur[47:16];
+                if (wait > WAIT_LIMIT_US) {
+                    wait = WAIT_LIMIT_US;
+                }
+                bit<32> cost = (bit<32>)service.compute_weight * wait
+                    |+| (bit<32>)service.network_weight * path_delay_us;
+                candidate.cost = silent ++ cost;
                 if (service.policy == CATS_POLICY_LEAST) {
-                    bit<32> wait;
-                    bit<48> time;
-                    bit<1> learned = 1;
-                    load_wait_us.read(wait, (bit<32>)instance);
-                    load_time_us.read(time, (bit<32>)instance);
-                    if (time == 0 || now - time > service.load_ttl_us) {
-                        wait = fallback_wait_us;
-                        learned = 0;
-                    }
-                    bit<32> cost = (bit<32>)service.compute_weight * wait
-                        |+| (bit<32>)service.network_weight * path_delay_us;
-                    bit<40> rank = cost ++ score[7:0];
-                    if (choice.by_cost == 0 || rank < choice.cost_rank) {
-                        choice.cost_rank = rank;
-                        choice.by_cost = instance;
-                        choice.wait_us = wait;
-                        choice.wait_step_us = wait_step_us;
-                        choice.learned = learned;
-                    }
+                    candidate.rank = silent ++ cost ++ score[31:1];
                 }
+            }
+            if (choice.first.instance == 0 || candidate.rank < choice.first.rank) {
+                if (service.policy == CATS_POLICY_P2C) {
+                    choice.second = choice.first;
+                }
+                choice.first = candidate;
+            } else if (service.policy == CATS_POLICY_P2C &&
+                       (choice.second.instance == 0 || candidate.rank < choice.second.rank)) {
+                choice.second = candidate;
             }
         }
     }
 }
 
-// `tracked` false: the flow has no affinity slot, so the choice must not depend on what changes
-// between its packets: `least` falls back to the hash.
-control Selection(in service_t service, in bit<32> flow_hash, in bool tracked, in bit<48> now,
+// Up to how much the waits of a service are to be blurred: what the other ingress forwarders, which hear
+// the same loads, may have added to the wait of whoever is best since it was told.
+control Spread(in service_t service, in bit<48> now, out bit<32> spread_us) {
+    apply {
+        bit<32> index = (bit<32>)service.id[9:0];
+        bit<64> flows;
+        service_flows.read(flows, index);
+        bit<28> window = now[47:20];
+        bit<18> count = flows[35:18];
+        bit<18> before = flows[17:0];
+        if (window != flows[63:36]) {
+            before = count;
+            if (window != flows[63:36] + 1) {
+                before = 0;
+            }
+            count = 0;
+        }
+        count = count |+| 1;
+        service_flows.write(index, window ++ count ++ before);
+        if (count > before) {
+            before = count;
+        }
+        bit<48> product = (bit<48>)before * (bit<48>)service.spread_us |-| (bit<48>)CATS_SPREAD_TIME_US;
+        spread_us = product[31:0];
+        if (product > (bit<48>)WAIT_LIMIT_US) {
+            spread_us = WAIT_LIMIT_US;
+        }
+    }
+}
+
+// `stateless`: the flow is not tracked, or its table entry may have been lost: what changes between its
+// packets (loads, silence) must not matter. `least` and `p2c` fall back to the hash.
+control Selection(in service_t service, in bit<32> flow_hash, in bit<1> stateless, in bit<48> now,
                   out instance_t instance) {
+    Spread() spread;
+    LookUpLoad() look_up;
     Candidate() c0;
     Candidate() c1;
     Candidate() c2;
@@ -119,9 +193,12 @@ control Selection(in service_t service, in bit<32> flow_hash, in bool tracked, i
     choice_t choice;
 
     apply {
-        choice = { flow_hash, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+        choice = { flow_hash, stateless, 0, 0, 0, 0, 0, { 0, 0, 0, 0 }, { 0, 0, 0, 0 } };
         if (service.total_weight != 0) {
             choice.static_point = flow_hash % service.total_weight;
+        }
+        if (service.policy == CATS_POLICY_LEAST && stateless == 0 && service.spread_us != 0) {
+            spread.apply(service, now, choice.spread_us);
         }
         c0.apply(service, choice, now);
         c1.apply(service, choice, now);
@@ -132,21 +209,29 @@ control Selection(in service_t service, in bit<32> flow_hash, in bool tracked, i
         c6.apply(service, choice, now);
         c7.apply(service, choice, now);
 
+        bit<32> step_us = choice.first.step_us;
+        instance = choice.first.instance;
         if (service.policy == CATS_POLICY_STATIC) {
-            instance = choice.by_weight;
-        } else if (service.policy == CATS_POLICY_LEAST && tracked) {
-            instance = choice.by_cost;
-            // Until the instance says more, count the request that was just sent to it: flows that
-            // start between two loads do not all run to the same instance.
-            if (choice.learned == 1) {
-                bit<32> wait = choice.wait_us + choice.wait_step_us;
+            // Flows of a silent instance are shared out by their hash, unless all are silent.
+            if (choice.static_silent == 0 || choice.first.rank[63:63] == 1) {
+                instance = choice.by_weight;
+            }
+        } else if (choice.second.instance != 0 && choice.second.cost < choice.first.cost) {
+            instance = choice.second.instance;
+            step_us = choice.second.step_us;
+        }
+        if (service.policy[1:1] == 1 && stateless == 0 && instance != 0) {
+            // Until the instance says more, count the request that is sent to it now.
+            bit<32> wait;
+            bit<48> age;
+            look_up.apply(instance, now, wait, age);
+            if (age <= service.load_ttl_us && wait <= WAIT_LIMIT_US) {
+                wait = wait + step_us;
                 if (wait > WAIT_LIMIT_US) {
                     wait = WAIT_LIMIT_US;
                 }
-                load_wait_us.write((bit<32>)choice.by_cost, wait);
+                load_wait_us.write((bit<32>)instance, wait);
             }
-        } else {
-            instance = choice.by_hash;
         }
     }
 }

@@ -55,7 +55,6 @@ class Pipeline:
         """Packets that did not leave, by reason."""
         self.groups: dict[int, list[Replica]] = {}
         self.sessions: dict[int, tuple[list[Replica], int]] = {}
-        self._start_ns = clock()
         self._again: deque[Packet] = deque()
         self._bind()
 
@@ -64,7 +63,7 @@ class Pipeline:
 
     def time_us(self) -> int:
         """What the next packet finds in standard_metadata.ingress_global_timestamp."""
-        return (self.clock() - self._start_ns) // 1000 & 0xFFFFFFFFFFFF
+        return self.clock() // 1000 & 0xFFFFFFFFFFFF
 
     def _bind(self) -> None:
         f = self.engine.functions
@@ -130,7 +129,7 @@ class Pipeline:
     def _ingress_pass(self, packet: Packet) -> None:
         now = self.clock()
         sm, hdr, meta = packet.sm, packet.hdr, packet.meta
-        sm.ingress_global_timestamp = (now - self._start_ns) // 1000 & 0xFFFFFFFFFFFF
+        sm.ingress_global_timestamp = now // 1000 & 0xFFFFFFFFFFFF
         ingress_port = sm.ingress_port
         position = self._parse(packet.original, packet, hdr, meta, sm)
         packet.payload = packet.original[position:]
@@ -154,7 +153,7 @@ class Pipeline:
     def _enqueue(self, port: int, packet: Packet) -> None:
         packet.sm.egress_port = port
         now = self.clock()
-        if not self.queues.put(port, packet, now, (now - self._start_ns) // 1000):
+        if not self.queues.put(port, packet, now, now // 1000):
             self.drops["queue full"] += 1
 
     def _fresh(self, packet: Packet, data: bytes, instance_type: int, keep: Any) -> Packet:
@@ -212,7 +211,7 @@ class Pipeline:
 
     def _egress_pass(self, port: int, packet: Packet) -> None:
         sm, hdr, meta = packet.sm, packet.hdr, packet.meta
-        now = (self.clock() - self._start_ns) // 1000
+        now = self.clock() // 1000
         sm.deq_timedelta = now - sm.enq_timestamp & 0xFFFFFFFF
         sm.egress_global_timestamp = now & 0xFFFFFFFFFFFF
         sm.egress_port = port

@@ -59,7 +59,7 @@ class XdpDataPlane:
         self.clock = clock
         source, memory = self.loaded.source, self.loaded.memory
         self._start_ns = memory.view("start_ns", 1, "Q")
-        self._start_ns[0] = self._now()
+        self._start_ns[0] = self._offset
         self._drops = memory.view("drops", 8 * self.loaded.cpus, "Q")
         self.tables = {name: XdpTable(layout, self.loaded) for name, layout in source.tables.items()}
         self.registers = {n: XdpRegister(x, self.loaded) for n, x in source.registers.items()}
@@ -91,7 +91,7 @@ class XdpDataPlane:
 
     def time_us(self) -> int:
         """What the next packet finds in standard_metadata.ingress_global_timestamp."""
-        return (self._now() - int(self._start_ns[0])) // 1000 & 0xFFFFFFFFFFFF
+        return self.clock() // 1000 & 0xFFFFFFFFFFFF
 
     def _install(self, ir_table: nodes.Table) -> None:
         """Give a table its default action and the entries that the program writes."""

@@ -20,11 +20,11 @@ EXACT, LPM = p4i.MatchField.EXACT, p4i.MatchField.LPM
 ADJACENCY = {"port": 9, "source": 48, "neighbor": 48}
 SERVICE = {
     "id": 16, "policy": 2, "compute_weight": 8, "network_weight": 8, "total_weight": 32, "load_ttl_us": 48,
-    "affinity_timeout_us": 48,
+    "dead_after_us": 48, "affinity_timeout_us": 48, "spread_us": 24,
 }  # fmt: skip
 CONSIDER = {"instance_id": 16, "static_weight": 16, "delay_us": 24, "wait_us": 24, "step_us": 24}
 STEER = {"steer": {"headend": 128, "sid": 128}, "steer_via": {"headend": 128, "via": 128, "sid": 128}}
-REGISTERS = {"load_wait_us": 32, "load_time_us": 48, "flow_tag": 32, "flow_state": 64}
+REGISTERS = {"load_wait_us": 32, "load_time_us": 48, "service_flows": 64, "flow_entries": 64}
 ROUTES = {"forward": ADJACENCY | {"mtu": 16}, "deliver": ADJACENCY | {"mtu": 16}}
 TRANSIT = {
     "forwarding.routes": ({"destination": (128, LPM)}, ROUTES),
@@ -78,7 +78,7 @@ def p4info(tables=EDGE):
         counter = info.counters.add(size=1024, spec=p4i.CounterSpec(unit=p4i.CounterSpec.PACKETS))
         counter.preamble.CopyFrom(p4i.Preamble(id=0x12000000 | number, name=name, alias=name))
     for number, (name, width) in enumerate(REGISTERS.items(), 1):
-        register = info.registers.add(size=65536)
+        register = info.registers.add(size=524288)
         register.preamble.CopyFrom(p4i.Preamble(id=0x16000000 | number, name=name, alias=name))
         register.type_spec.bitstring.bit.bitwidth = width
     return info

@@ -45,6 +45,7 @@ from p4cats.topologies.schema import Topology
 
 CHAT = TOPOLOGY.services["chat"].address
 METRIC_LEARNED, METRIC_NO_KEY, METRIC_FORGED = 0, 3, 7
+HOUR_US = 3_600_000_000
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +200,7 @@ def test_hosts_find_their_gateway_and_reach_each_other(on_model):
 def test_requests_go_to_the_instance_that_explain_names_under_every_policy(on_model):
     async def body(network, controller):
         overview = Overview(controller)
-        for index, policy in enumerate(("static", "hash", "nearest", "least")):
+        for index, policy in enumerate(("static", "hash", "nearest", "least", "p2c", "joint")):
             controller.set_service("chat", policy=policy)
             await asyncio.wait_for(controller.converged(), 30)
             for port in range(40_000 + 12 * index, 40_012 + 12 * index):
@@ -218,9 +219,13 @@ def test_requests_go_to_the_instance_that_explain_names_under_every_policy(on_mo
 def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_model):
     async def body(network, controller):
         assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
-        key = await key_for(controller, 1)
-        network.send("chat-edge1", response_with_load(network, key, 1, 500_000, 1))
-        answer = await network.received("clients1")
+        for instance in (3, 2, 1):
+            load_us = 500_000 if instance == 1 else 10_000
+            key = await key_for(controller, instance)
+            network.send(
+                TOPOLOGY.instances[instance - 1].host, response_with_load(network, key, instance, load_us, 1)
+            )
+            answer = await network.received("clients1")
         option = bytes(answer)[14 + 40 :][: protocol.HBH_BYTES]
         assert option[2:] == bytes([protocol.OPTION_TYPE, protocol.OPTION_LENGTH]) + bytes(36)
         overview = Overview(controller)
@@ -229,7 +234,7 @@ def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_model):
         assert (await network.receiver_of(request(network, 40_001)))[0] == "chat-edge2"
         assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
 
-    chat = TOPOLOGY.services["chat"].model_copy(update={"load_ttl_us": 3_600_000_000})
+    chat = TOPOLOGY.services["chat"].model_copy(update={"load_ttl_us": HOUR_US, "dead_after_us": HOUR_US})
     on_model(body, TOPOLOGY.model_copy(update={"services": {"chat": chat}}))
 
 
@@ -296,6 +301,7 @@ def test_drained_instance_keeps_its_flows_and_a_dead_one_loses_them(on_model):
 
 def test_detour_by_a_segment_arrives(on_model):
     async def body(network, controller):
+        controller.set_service("chat", policy="joint")
         controller.set_segment("access1", 1, "cloud")
         controller.set_delay("access1", "cloud", 0)
         controller.set_delay("cloud", "edge1", 0)

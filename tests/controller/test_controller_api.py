@@ -4,6 +4,7 @@ import asyncio
 import stat
 import subprocess
 import sys
+import time
 from ipaddress import IPv6Address
 
 import httpx
@@ -17,6 +18,7 @@ from p4cats.controller.flows import Flow
 from p4cats.controller.metrics import Timing
 
 FLOW = "2001:db8:1:1::2,2001:db8:ca75::53,udp,40000,8080"
+HOUR_US = 3_600_000_000
 
 
 def shown(renderable):
@@ -148,7 +150,7 @@ def test_explain_follows_policy_weights_segments_and_delays(with_client):
     async def body(network, controller, ask):
         await ask("set_service", "chat", policy="static", weights={1: 0, 2: 0, 3: 5})
         assert (await ask("explain", FLOW))["choice"] == 3
-        await ask("set_service", "chat", policy="nearest")
+        await ask("set_service", "chat", policy="joint", compute_weight=0)
         await ask("set_delay", "access1", "edge1", 9_000)
         assert (await ask("explain", FLOW))["choice"] == 2
         await ask("set_segment", 2, "access1", "edge1")
@@ -167,19 +169,27 @@ def test_explain_follows_policy_weights_segments_and_delays(with_client):
 def test_explain_weighs_loads_learned_from_packets_and_remembers_placed_flows(with_client):
     async def body(network, controller, ask):
         registers = network.switches["access1"].registers = {}
-        registers["load_time_us", 1], registers["load_wait_us", 1] = 5, 60_000
+        now_us = time.monotonic_ns() // 1000
+        registers["load_time_us", 1], registers["load_wait_us", 1] = now_us + HOUR_US, 60_000
+        registers["load_time_us", 2], registers["load_wait_us", 2] = now_us - HOUR_US, 10
         view = await ask("explain", FLOW)
-        assert [item["learned_wait_us"] for item in view["candidates"]] == [60_000, None, None]
-        assert (view["choice"], view["placed"]) == (2, None)
+        assert [item["learned_wait_us"] for item in view["candidates"]] == [60_000, 10, None]
+        assert [item["load"] for item in view["candidates"]] == ["fresh", "stale", "unknown"]
+        assert [item["silent"] for item in view["candidates"]] == [False, True, True]
+        assert (view["choice"], view["placed"]) == (1, None)
+        assert "silent: 2, 3" in view["reason"]
+        registers["load_time_us", 1] = now_us - HOUR_US
+        view = await ask("explain", FLOW)
+        assert "all are silent" in view["reason"]
+        assert view["choice"] == 1
         source, destination, _, *ports = FLOW.split(",")
         flow = Flow(IPv6Address(source), IPv6Address(destination), 17, *map(int, ports))
-        registers["flow_tag", flow.slots[1]] = flow.tag
-        registers["flow_state", flow.slots[1]] = 3 << 48 | 123
+        registers["flow_entries", flow.cells[1]] = flow.tag << 32 | 3 << 22 | now_us >> 14 & (1 << 21) - 1
         view = await ask("explain", FLOW)
         assert (view["choice"], view["placed"]) == (3, 3)
         assert view["reason"].startswith("affinity")
         await ask("set_instance", 3, state="down")
-        assert (await ask("explain", FLOW))["choice"] == 2
+        assert (await ask("explain", FLOW))["choice"] == 1
 
     with_client(body)
 

@@ -34,7 +34,7 @@ def edge() -> Program:
 
 def entries(policy: str = "hash") -> list[tuple[str, TableEntry]]:
     classify = ActionCall(
-        "EdgeIngress.classify", (1, protocol.POLICIES[policy], 1, 1, 2, 500_000, 30_000_000)
+        "EdgeIngress.classify", (1, protocol.POLICIES[policy], 1, 1, 2, 500_000, 100_000, 30_000_000, 0)
     )
     found = [("EdgeIngress.services", TableEntry((Exact(number(SERVICE)),), 0, classify))]
     macs = (number(PORT_MAC), number(HOST_MAC))

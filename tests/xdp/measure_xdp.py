@@ -107,7 +107,7 @@ def main() -> None:
         "kernel": platform.release(), "repeat": REPEAT, "rounds": ROUNDS, "handwritten_ns": by_hand,
         "router_ns": router, "router_vs_handwritten": round(by_hand / router, 3),
     }  # fmt: skip
-    for policy, name in enumerate(("static", "hash", "least")):
+    for policy, name in enumerate(("static", "hash", "least", "p2c")):
         packet = padded(pk.ethernet(pk.ipv6(pk.udp(bytes(40)), CLIENT, SERVICES[policy], 17)))
         found[f"edge_known_flow_{name}_ns"] = generated(shipped("edge"), edge, packet)
         # Nothing lives: every packet is placed anew.

@@ -9,7 +9,7 @@ from xdp_packets import address
 from p4cats.switch.dataplane import ActionCall, Exact, Lpm, TableEntry
 
 SERVICE = address("2001:db8:ca75::53")
-SERVICES = [SERVICE + i for i in range(3)]
+SERVICES = [SERVICE + i for i in range(4)]
 OWN = address("2001:db8::1")
 CLIENT = address("2001:db8:1::10")
 HEADEND = OWN
@@ -50,10 +50,10 @@ def routes(plane: Any) -> None:
 
 
 def edge(plane: Any) -> None:
-    """Three services with one policy each, eight instances."""
+    """Four services with one policy each, eight instances."""
     routes(plane)
     for policy, service in enumerate(SERVICES):
-        data = (policy + 1, policy, 1, 2, 80, 2_000_000, 5_000_000)
+        data = (policy + 1, policy, 1, 2, 80, 2_000_000, 100_000, 5_000_000, 50)
         insert(plane, "services", (Exact(service),), "classify", data)
     insert(plane, "services", (Exact(OWN),), "own_address")
     insert(plane, "addresses", (Exact(3), Exact(OWN)), "advertise", (0x020000000300,))
@@ -69,7 +69,7 @@ def edge(plane: Any) -> None:
     for slot in range(8):
         table = next(t.name for t in plane.program.tables if t.name.endswith(f"c{slot}.candidates"))
         action = next(t for t in plane.program.tables if t.name == table).actions[0].action.name
-        for service_id in (1, 2, 3):
+        for service_id in range(1, len(SERVICES) + 1):
             call = ActionCall(action, (slot + 1, 10, 100 * slot, 1000, 50))
             plane.insert_entry(table, TableEntry((Exact(service_id),), 0, call))
 

@@ -143,7 +143,7 @@ INLINE u64 now_ns(struct scratch *s)
 	return s->now;
 }
 
-/* Microseconds since the switch started, 48 bits. */
+/* Microseconds of the kernel's monotonic clock, or of a test's, 48 bits. */
 INLINE u64 now_us(struct scratch *s)
 {
 	return (now_ns(s) - start_ns) / 1000 & 0xffffffffffffULL;

@@ -99,16 +99,47 @@ def test_segment_detours_the_path_and_lengthens_its_delay():
 
 
 def test_measured_delay_replaces_the_planned_one():
-    state = State(delays={("access1", "edge2"): 700})
+    joint = {"chat": ServiceSettings("joint", 1, 1)}
+    state = State(services=joint, delays={("access1", "edge2"): 700})
     assert [c.path_delay_us for c in DESIRED.candidates(state, "access1", "chat")] == [2000, 700, 16000]
     assert [c.path_delay_us for c in DESIRED.candidates(state, "access2", "chat")] == [2000, 4000, 16000]
+    configured = State(delays=state.delays)
+    assert [c.path_delay_us for c in DESIRED.candidates(configured, "access1", "chat")] == [2000, 4000, 16000]
 
 
-def test_nearest_is_least_without_compute():
-    state = State(services={"chat": ServiceSettings("nearest", 5, 0)})
+def test_links_cost_under_joint_alone():
+    links = tuple(item.model_copy(update={"cost_us": 500}) for item in TOPOLOGY.links)
+    topology = TOPOLOGY.model_copy(update={"links": links})
+    desired = Desired(topology, Plan(topology))
+    for policy, delays in (("joint", [3000, 5000, 17000]), ("least", [2000, 4000, 16000])):
+        state = State(services={"chat": ServiceSettings(policy, 1, 1)})
+        assert [c.path_delay_us for c in desired.candidates(state, "access1", "chat")] == delays
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "weights"),
+    [
+        ("nearest", "least", (0, 1)),
+        ("least", "least", (1, 1)),
+        ("joint", "least", (5, 3)),
+        ("p2c", "p2c", (5, 3)),
+    ],
+)
+def test_policies_become_a_code_and_weights(policy, code, weights):
+    state = State(services={"chat": ServiceSettings(policy, 5, 3)})
     item = entries_of("access1", "services", state)[(("address", int(CHAT)),)]
-    assert item.arg("policy") == protocol.POLICIES["least"]
-    assert (item.arg("compute_weight"), item.arg("network_weight")) == (0, 1)
+    assert item.arg("policy") == protocol.POLICIES[code]
+    assert (item.arg("compute_weight"), item.arg("network_weight")) == weights
+
+
+def test_waits_are_blurred_where_several_ingresses_hear_the_same():
+    service = entries_of("access1", "services")[(("address", int(CHAT)),)]
+    mean_step_us = (10_000 + 10_000 + 2_500) // 3
+    assert service.arg("spread_us") == mean_step_us * protocol.SPREAD_TIME_US // protocol.SPREAD_WINDOW_US
+    hosts = {name: host for name, host in TOPOLOGY.hosts.items() if name != "clients2"}
+    alone = load(EDGE_CLOUD).model_copy(update={"hosts": hosts})
+    desired = Desired(alone, Plan(alone))
+    assert desired.spread_us(desired.candidates(State(), "access1", "chat")) == 0
 
 
 def test_unreported_wait_is_one_service_time_and_step_is_shared_by_workers():
@@ -123,7 +154,8 @@ def test_waits_are_cut_to_24_bits():
 
 
 @pytest.mark.parametrize(
-    ("availability", "candidate", "living"), [("up", 1, 1), ("drained", 0, 1), ("down", 0, 0)]
+    ("availability", "candidate", "living"),
+    [("up", 1, 1), ("drained", 0, 1), ("gone", 0, 0), ("down", 0, 0)],
 )
 def test_availability_decides_who_is_candidate_and_who_lives(availability, candidate, living):
     state = State(availability={2: availability})
