@@ -105,6 +105,7 @@ struct p4cats_stats {
 	__u64 has_hbh;
 	__u64 has_extension; /* another extension header right behind the IPv6 header */
 	__u64 fragment;
+	__u64 udp_gso;       /* many datagrams in one */
 	__u64 no_room;       /* would pass the MTU of the interface or of the path */
 	__u64 stale;         /* the agent is silent: no numbers are better than old ones */
 	__u64 no_key;        /* keys are in use, and the agent has none yet */

@@ -14,8 +14,8 @@
  *
  * A packet is left as it is, and counted under the reason, when the option would not fit the MTU,
  * when it has an extension header (RFC 8200 allows one Hop-by-Hop header; on a fragment, the stamp
- * would be on the first only), when keys are in use and there is none, and when the agent has
- * not refreshed its values in time. Checksums stay right: neither pseudo-header field changes.
+ * would be on the first only), when it is to be cut into UDP datagrams (GSO), when keys are in use
+ * and there is none, and when the agent has not refreshed its values in time. Checksums stay right: neither pseudo-header field changes.
  * Needs Linux 5.12 (bpf_check_mtu, atomics with fetch, coarse time).
  */
 #include <linux/types.h>
@@ -290,7 +290,7 @@ static __always_inline void udp_response(struct p4cats_counters *total, struct p
 }
 
 /* Whether a packet with the option still goes through interface and path. TCP segments
- * of a GSO packet are cut after this and shortened to make room, UDP datagrams of one are not. */
+ * of a GSO packet are cut after this and shortened to make room. */
 static __always_inline int has_room(struct __sk_buff *skb, const struct p4cats_instance *instance,
 				    const struct ipv6 *ip)
 {
@@ -300,11 +300,8 @@ static __always_inline int has_room(struct __sk_buff *skb, const struct p4cats_i
 
 	if (size - sizeof(*ip) > 0xFFFF)
 		return 0;
-	if (skb->gso_size) {
-		if (ip->next_header == NEXT_TCP)
-			return 1;
-		size = skb->gso_size + sizeof(struct udp) + sizeof(*ip) + CATS_HBH_BYTES;
-	}
+	if (skb->gso_size)
+		return 1;
 	if (instance->path_mtu && size > instance->path_mtu)
 		return 0;
 	if (size > MIN_MTU) {
@@ -313,8 +310,7 @@ static __always_inline int has_room(struct __sk_buff *skb, const struct p4cats_i
 		if (known && size > known->mtu && bpf_ktime_get_coarse_ns() < known->until_ns)
 			return 0;
 	}
-	/* Also says the interface's MTU: the check itself passes every GSO packet. */
-	return !bpf_check_mtu(skb, 0, &mtu, CATS_HBH_BYTES, 0) && size <= mtu;
+	return !bpf_check_mtu(skb, 0, &mtu, CATS_HBH_BYTES, 0);
 }
 
 /* What a packet may be stamped with: everything but the next header. */
@@ -415,6 +411,12 @@ int stamp(struct __sk_buff *skb)
 		COUNT(no_key);
 		return TC_ACT_UNSPEC;
 	}
+	if (udp && skb->gso_size) {
+		/* Its datagrams cannot be shortened, and Linux drops what it has to cut in software
+		 * behind an extension header (seen with 6.18). */
+		COUNT(udp_gso);
+		return TC_ACT_UNSPEC;
+	}
 	if (!has_room(skb, instance, ip)) {
 		COUNT(no_room);
 		return TC_ACT_UNSPEC;
@@ -434,10 +436,8 @@ int stamp(struct __sk_buff *skb)
 		halfsiphash(key->key, (const __u32 *)&input, CATS_MAC_INPUT_BYTES / 4, option.mac);
 	}
 	length = bpf_ntohs(ip->payload_length);
-	/* Opens a gap behind the IPv6 header; packet pointers are void after it. The datagrams of a
-	 * UDP GSO packet keep their size: has_room has seen to it. */
-	if (bpf_skb_adjust_room(skb, CATS_HBH_BYTES, BPF_ADJ_ROOM_NET,
-				udp && skb->gso_size ? BPF_F_ADJ_ROOM_FIXED_GSO : 0)) {
+	/* Opens a gap behind the IPv6 header; packet pointers are void after it. */
+	if (bpf_skb_adjust_room(skb, CATS_HBH_BYTES, BPF_ADJ_ROOM_NET, 0)) {
 		COUNT(not_grown);
 		return TC_ACT_UNSPEC;
 	}

@@ -100,6 +100,11 @@ class Hosts:
                     request = struct.pack("16sP16x", name.encode(), value.buffer_info()[0])
                     fcntl.ioctl(control, 0x8946, request)  # SIOCETHTOOL
 
+    def set_mtu(self, number: int, mtu: int) -> None:
+        """Set the MTU of both ends of a link."""
+        _ip(f"-n {self.servers[number].name} link set s{number} mtu {mtu}")
+        _ip(f"-n {self.client.name} link set c{number} mtu {mtu}")
+
     @contextmanager
     def capture(self, number: int) -> Iterator["Capture"]:
         """Record the IPv6 packets that arrive at the client."""

@@ -128,6 +128,89 @@ def test_a_datagram_that_fills_the_mtu_is_sent_without_the_option(hosts: Hosts, 
     assert agent.stats()["no_room"] == 2
 
 
+@pytest.mark.parametrize("offload", [True, False], ids=["offload on", "offload off"])
+@pytest.mark.parametrize("size", [500, MTU - 48])
+def test_datagrams_sent_by_udp_gso_are_left_as_they_are(
+    hosts: Hosts, start_agent: Start, offload: bool, size: int
+):
+    hosts.offload(1, offload)
+    agent = start_agent()
+    contents = [bytes([number]) * size for number in range(10)]
+    with (
+        hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+        hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+        hosts.capture(1) as capture,
+    ):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        client.send(b"?")
+        _, asker = server.recvfrom(100)
+        server.setsockopt(socket.IPPROTO_UDP, 103, size)  # UDP_SEGMENT
+        server.sendto(b"".join(contents), asker)
+        assert [client.recv(MTU) for _ in contents] == contents
+        found = eventually(lambda: [p for p in capture.read() if is_udp(p)], "answers")
+    assert all(option_of(p) is None for p in found)
+    assert agent.stats()["udp_gso"] == 1
+
+
+def test_a_jumbo_frame_is_stamped_up_to_its_links_mtu(hosts: Hosts, start_agent: Start):
+    hosts.set_mtu(1, 9000)
+    try:
+        hosts.offload(1, False)
+        start_agent()
+        room = 9000 - 40 - 8 - HBH_BYTES
+        with (
+            hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+            hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+            hosts.capture(1) as capture,
+        ):
+            client.send(b"?")
+            _, asker = server.recvfrom(100)
+            for size in (room, room + 1):
+                server.sendto(bytes(size), asker)
+                assert client.recv(9000) == bytes(size)
+            answers = eventually(
+                lambda: len(found := [p for p in capture.read() if is_udp(p)]) == 2 and found, "two answers"
+            )
+        assert [option_of(p) is not None for p in answers] == [True, False]
+    finally:
+        hosts.set_mtu(1, MTU)
+
+
+def test_an_answer_larger_than_the_mtu_is_fragmented_by_its_host_and_arrives(
+    hosts: Hosts, start_agent: Start
+):
+    agent = start_agent()
+    with (
+        hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+        hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+    ):
+        client.send(b"?")
+        _, asker = server.recvfrom(100)
+        wait_in_flight(agent, 1, 1)
+        server.sendto(bytes(5000), asker)
+        assert client.recv(6000) == bytes(5000)
+        wait_in_flight(agent, 1, 0)
+    assert agent.stats()["fragment"] == 4
+
+
+def test_a_response_with_a_hop_by_hop_header_of_its_own_stays_as_it_is(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    with (
+        hosts.server_socket(1, socket.SOCK_DGRAM) as server,
+        hosts.client_socket(1, socket.SOCK_DGRAM) as client,
+        hosts.capture(1) as capture,
+    ):
+        client.send(b"?")
+        _, asker = server.recvfrom(100)
+        padding = bytes([0, 0, 1, 4, 0, 0, 0, 0])  # one PadN
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, padding)
+        server.sendto(b"!", asker)
+        assert client.recv(10) == b"!"
+        packet = capture.wait(lambda p: IPv6ExtHdrHopByHop in p, "the answer")
+    assert packet.plen == 8 + 8 + 1
+    assert agent.stats()["has_hbh"] == 1
+
+
 def test_beacons_are_stamped_and_count_as_no_answer(hosts: Hosts, start_agent: Start):
     agent = start_agent()
     with (
