@@ -16,7 +16,7 @@ from p4cats.ebpf.errors import BuildError, EbpfError, VerifierError
 from p4cats.ebpf.libbpf import Object
 from p4cats.errors import UserError
 from p4cats.switch.xdp.memory import Memory
-from p4cats.switch.xdp.refusals import explain_build, explain_verifier, too_large
+from p4cats.switch.xdp.refusals import explain, too_large
 
 _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-function")
 _MOST_LINES = (0, 600, 150, 40, 12)
@@ -122,7 +122,6 @@ def _load(source: XdpSource, cpu_port: int | None) -> Loaded:
     except (BuildError, VerifierError) as error:
         if reason := too_large(error):
             raise _TooLargeError(reason) from error
-        explain = explain_build if isinstance(error, BuildError) else explain_verifier
         raise LoadError(explain(source, error)) from error
     except EbpfError as error:
         raise LoadError(f"target xdp: {error}") from error

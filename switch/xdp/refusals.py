@@ -28,17 +28,14 @@ def too_large(error: BuildError | VerifierError) -> str | None:
     return next((reason for sign, reason in _TOO_LARGE.items() if sign in text), None)
 
 
-def explain_build(source: XdpSource, error: BuildError) -> str:
-    """What clang said."""
+def explain(source: XdpSource, error: BuildError | VerifierError) -> str:
+    """What clang said; or the verifier's last words and the P4 line that they are about."""
     name = source.program.ingress.span.source.name
-    return f"target xdp: clang refused the program made from {name}:\n{error}"
-
-
-def explain_verifier(source: XdpSource, error: VerifierError) -> str:
-    """The verifier's last words and the P4 line that they are about."""
+    if isinstance(error, BuildError):
+        return f"target xdp: clang refused the program made from {name}:\n{error}"
     telling = [line for line in error.log.splitlines() if line and not line.startswith(_NOT_TELLING)]
     reason = telling[-1].strip() if telling else str(error)
-    place = refused_line(source.text, error.log) or source.program.ingress.span.source.name
+    place = refused_line(source.text, error.log) or name
     return (
         f"target xdp: {place}: the kernel's verifier refuses what this becomes ({reason}); "
         "write it in another way, or use --target model"
@@ -53,4 +50,4 @@ def refused_line(text: str, log: str) -> str | None:
     return places[-1] if places else None
 
 
-__all__ = ["explain_build", "explain_verifier", "refused_line", "too_large"]
+__all__ = ["explain", "refused_line", "too_large"]

@@ -96,7 +96,7 @@ class Pieces:
         jumps = dict.fromkeys(label for line in lines for label in _GOTO.findall(line))
         exits = [label for label in jumps if label not in inside]
         name = self._names.fresh("piece")
-        indent = min(re.match(r"\t*", line)[0] for line in lines if not _LABEL.match(line))
+        indent = "\t" * min(len(s) - len(s.lstrip("\t")) for s in lines if not _LABEL.match(s))
         inner = [line.removeprefix(indent[1:]) for line in lines]
         self._functions[name] = _Function(name, inner, exits, height)
         call = [f"left = {name}(ctx);{_shown(lines)}"]
