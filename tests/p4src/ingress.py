@@ -21,6 +21,7 @@ P4SRC = Path(__file__).resolve().parents[2] / "p4src"
 SERVICE, OTHER_SERVICE = IPv6Address("2001:db8:ca75::53"), IPv6Address("2001:db8:ca75::54")
 CLIENT = IPv6Address("2001:db8:1:1::2")
 ROUTER = IPv6Address("5f00:0:1::1")
+SIDS = {number: IPv6Address(f"5f00:0:{number + 1}:{0x1000 + number:x}::") for number in (1, 2)}
 KEYS = {(1, 1): b"\x01\x02\x03\x04\x05\x06\x07\x08", (2, 1): bytes(range(8)), (1, 2): b"nextkey!"}
 """By instance and key id. Instances 1 and 2 serve SERVICE, instance 2 at another site."""
 CLIENT_PORT, CORE_PORT = 1, 2
@@ -94,6 +95,15 @@ def beacon(metric: Metric, router: IPv6Address = ROUTER, source: IPv6Address = S
     return ipv6(metric.header(router) + payload, source, router, 0)
 
 
+def words(key: bytes) -> dict[str, int]:
+    """The words of a key as action data."""
+    return dict(zip(("key_0", "key_1"), struct.unpack("<2I", key), strict=True))
+
+
+def _lpm(address: IPv6Address, length: int) -> Lpm:
+    return Lpm(int(address) & -1 << (128 - length), length)
+
+
 class Clock:
     """Nanoseconds that pass when the test says so."""
 
@@ -120,18 +130,38 @@ class Ingress:
             from p4cats.switch.xdp import XdpDataPlane
 
             self.plane = XdpDataPlane(edge(), self._transmit, cpu_port=510, clock=self.clock)
-        mac = 0x020000000001
-        deliver = ActionCall("EdgeIngress.forwarding.deliver", (CLIENT_PORT, mac, mac, 1500))
-        self.insert("forwarding.routes", (Lpm(int(CLIENT) & -1 << 64, 64),), deliver)
-        self.insert("services", (Exact(int(ROUTER)),), ActionCall("EdgeIngress.own_address", ()))
+        wire = {"source": 0x020000000001, "neighbor": 0x020000000002, "mtu": 1500}
+        self.insert("forwarding.routes", (_lpm(CLIENT, 64),), "forwarding.deliver", port=CLIENT_PORT, **wire)
+        self.insert("services", (Exact(int(ROUTER)),), "own_address")
+        self.insert("domain_edge.host_ports", (Exact(CLIENT_PORT),), "domain_edge.host_port")
         for (instance, key_id), key in KEYS.items():
-            call = ActionCall(
-                "EdgeIngress.learn_metric.authenticate", (*struct.unpack("<2I", key), int(SERVICE))
-            )
-            self.insert("learn_metric.metric_keys", (Exact(instance), Exact(key_id)), call)
+            self.insert("learn_metric.metric_keys", (Exact(instance), Exact(key_id)),
+                        "learn_metric.authenticate", **words(key), source=SERVICE)  # fmt: skip
 
-    def insert(self, table: str, key: tuple[Any, ...], call: ActionCall) -> None:
-        self.plane.insert_entry(f"EdgeIngress.{table}", TableEntry(key, 0, call))
+    def serve(self, **service: int) -> None:
+        """Steer requests to SERVICE, to instance 1 or 2 behind the core port; `service` as in `classify`."""
+        wire = {"source": 0x020000000001, "neighbor": 0x020000000002, "mtu": 1500}
+        self.insert("forwarding.routes", (_lpm(ROUTER, 16),), "forwarding.forward", port=CORE_PORT, **wire)
+        self.insert("services", (Exact(int(SERVICE)),), "classify", id=1, **service)
+        for number in (1, 2):
+            slot = f"steering.selection.c{number - 1}"
+            self.insert(f"{slot}.candidates", (Exact(1),), f"{slot}.consider",
+                        instance_id=number, static_weight=1, wait_us=20_000)  # fmt: skip
+            self.insert("steering.living", (Exact(number),), "NoAction")
+            self.insert(
+                "steering.instances", (Exact(number),), "steering.steer", headend=ROUTER, sid=SIDS[number]
+            )
+
+    def insert(self, table: str, key: tuple[Any, ...], action: str, **data: int | IPv6Address) -> None:
+        """Add an entry; action data that is not given is 0."""
+        path = action if action == "NoAction" else f"EdgeIngress.{action}"
+        known = next(a for a in edge().actions if a.name == path)
+        assert data.keys() <= {item.name for item in known.data}
+        values = tuple(int(data.get(item.name, 0)) for item in known.data)
+        self.plane.insert_entry(f"EdgeIngress.{table}", TableEntry(key, 0, ActionCall(path, values)))
+
+    def delete(self, table: str, key: tuple[Any, ...]) -> None:
+        self.plane.delete_entry(f"EdgeIngress.{table}", key, 0)
 
     def _transmit(self, port: int, packet: bytes) -> None:
         self.sent.append((port, packet))

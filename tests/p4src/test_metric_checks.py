@@ -19,9 +19,10 @@ from ingress import (
     option,
     response,
     udp,
+    words,
 )
 
-from p4cats.switch.dataplane import ActionCall, Exact
+from p4cats.switch.dataplane import Exact
 
 NEXT_KEY = Metric(key_id=2)
 UNKNOWN_WAIT = 0xFFFFFFFF
@@ -150,14 +151,13 @@ def test_the_next_key_begins_at_1_and_the_old_one_is_behind(ingress: Ingress) ->
 def test_key_ids_come_round(ingress: Ingress, last: int, key_id: int, result: str) -> None:
     key = KEYS[1, 1]
     ingress.plane.write_register("load_sequence", 1, 1 << 40 | last << 32 | 500)
-    words = tuple(int.from_bytes(key[i : i + 4], "little") for i in (0, 4))
-    call = ActionCall("EdgeIngress.learn_metric.authenticate", (*words, int(SERVICE)))
+    table, match = "learn_metric.metric_keys", (Exact(1), Exact(key_id))
     if (1, key_id) not in KEYS:
-        ingress.insert("learn_metric.metric_keys", (Exact(1), Exact(key_id)), call)
+        ingress.insert(table, match, "learn_metric.authenticate", **words(key), source=SERVICE)
     ingress.send(response(Metric(key_id=key_id, key=key, sequence=1)))
     assert ingress.results() == {result: 1}
     if (1, key_id) not in KEYS:
-        ingress.plane.delete_entry("EdgeIngress.learn_metric.metric_keys", (Exact(1), Exact(key_id)), 0)
+        ingress.delete(table, match)
 
 
 def test_a_metric_cannot_be_moved_to_another_destination(ingress: Ingress) -> None:
@@ -180,7 +180,7 @@ def test_every_octet_of_the_option_is_protected(ingress: Ingress, octet: int) ->
 
 def test_without_authentication_key_0_is_believed_from_the_service_alone(ingress: Ingress) -> None:
     table, key = "learn_metric.metric_keys", (Exact(9), Exact(0))
-    ingress.insert(table, key, ActionCall("EdgeIngress.learn_metric.trust", (int(SERVICE),)))
+    ingress.insert(table, key, "learn_metric.trust", source=SERVICE)
     trusted = Metric(instance=9, key_id=0)
     try:
         ingress.send(response(trusted.but(sequence=50)))
@@ -191,19 +191,19 @@ def test_without_authentication_key_0_is_believed_from_the_service_alone(ingress
         ingress.send(response(trusted.but(sequence=1)))
         assert ingress.results()["learned"] == 2
     finally:
-        ingress.plane.delete_entry(f"EdgeIngress.{table}", key, 0)
+        ingress.delete(table, key)
 
 
 def test_an_edge_that_removes_the_option_delivers_the_packet_as_the_server_wrote_it(ingress: Ingress) -> None:
     table, key = "learn_metric.metric_options", (Exact(0x3E),)
-    ingress.insert(table, key, ActionCall("EdgeIngress.learn_metric.remove", ()))
+    ingress.insert(table, key, "learn_metric.remove")
     try:
         found = ingress.delivered(response(Metric(wait_us=9)))
         plain = response(None)[14:]
         assert found == plain[:7] + bytes([plain[7] - 1]) + plain[8:]
         assert ingress.load()[0] == 9
     finally:
-        ingress.plane.delete_entry(f"EdgeIngress.{table}", key, 0)
+        ingress.delete(table, key)
 
 
 def test_another_hop_by_hop_header_is_left_alone(ingress: Ingress) -> None:

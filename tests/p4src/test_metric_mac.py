@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from ipaddress import IPv6Address
 
-from ingress import CLIENT, SERVICE, Ingress, ipv6, option, udp
+from ingress import CLIENT, SERVICE, Ingress, ipv6, option, udp, words
 
 from p4cats.halfsiphash import tag
 from p4cats.protocol import metric_message
-from p4cats.switch.dataplane import ActionCall, Exact, TableEntry
+from p4cats.switch.dataplane import Exact
 
 KEYS_TRIED = 40
 METRICS_PER_KEY = 50
@@ -25,15 +25,12 @@ def random_metric(source: random.Random, sequence: int) -> bytes:
 
 def test_a_right_mac_is_learned_and_any_other_is_forged(ingress: Ingress) -> None:
     source = random.Random(1)
-    table, match = "EdgeIngress.learn_metric.metric_keys", (Exact(1), Exact(KEY_ID))
+    table, match = "learn_metric.metric_keys", (Exact(1), Exact(KEY_ID))
     prefix = int(CLIENT) & -1 << 64
     sequence = right = wrong = 0
-    for number in range(KEYS_TRIED):
+    for _ in range(KEYS_TRIED):
         key = source.randbytes(8)
-        words = tuple(int.from_bytes(key[i : i + 4], "little") for i in (0, 4))
-        call = ActionCall("EdgeIngress.learn_metric.authenticate", (*words, int(SERVICE)))
-        write = ingress.plane.modify_entry if number else ingress.plane.insert_entry
-        write(table, TableEntry(match, 0, call))
+        ingress.insert(table, match, "learn_metric.authenticate", **words(key), source=SERVICE)
         for _ in range(METRICS_PER_KEY):
             sequence += source.randrange(1, 1 << 20)
             data = random_metric(source, sequence)
@@ -44,4 +41,4 @@ def test_a_right_mac_is_learned_and_any_other_is_forged(ingress: Ingress) -> Non
             ingress.send(ipv6(option(data + mac) + udp(), SERVICE, destination, 0))
             wrong, right = wrong + 1, right + 1
         assert ingress.results() == {"learned": right, "forged": wrong}
-    ingress.plane.delete_entry(table, match, 0)
+        ingress.delete(table, match)
