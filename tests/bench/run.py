@@ -119,16 +119,25 @@ def xdp() -> Iterator[Figure]:
         print(reason)
 
 
+def packet() -> Iterator[Figure]:
+    """What metrics in packets cost an ingress forwarder: see `packet`."""
+    import packet as module
+
+    for name, unit, samples in module.measure():
+        yield Figure(name, unit, tuple(samples))
+
+
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "compile": compile_edge,
     "large": compile_large,
     "model": model_edge,
     "p4runtime": p4runtime,
     "xdp": xdp,
+    "packet": packet,
     "network": network,
 }
 
-NEED_ROOT = ("xdp", "network")
+NEED_ROOT = ("xdp", "packet", "network")
 
 
 def machine() -> str:

@@ -118,18 +118,23 @@ class Clock:
 
 
 class Ingress:
-    """An access switch with the clients' port, a port to the core, and the keys of `KEYS`."""
+    """An access switch with the clients' port, a port to the core, and the keys of `KEYS`.
 
-    def __init__(self, target: str) -> None:
+    `program` is edge.p4, or another with its tables.
+    """
+
+    def __init__(self, target: str, program: nodes.Program | None = None) -> None:
         self.clock = Clock()
         self.sent: list[tuple[int, bytes]] = []
         self.plane: Any
         if target == "model":
-            self.plane = ModelDataPlane(edge(), self._transmit, cpu_port=510, clock=self.clock, seed=0)
+            self.plane = ModelDataPlane(
+                program or edge(), self._transmit, cpu_port=510, clock=self.clock, seed=0
+            )
         else:
             from p4cats.switch.xdp import XdpDataPlane
 
-            self.plane = XdpDataPlane(edge(), self._transmit, cpu_port=510, clock=self.clock)
+            self.plane = XdpDataPlane(program or edge(), self._transmit, cpu_port=510, clock=self.clock)
         wire = {"source": 0x020000000001, "neighbor": 0x020000000002, "mtu": 1500}
         self.insert("forwarding.routes", (_lpm(CLIENT, 64),), "forwarding.deliver", port=CLIENT_PORT, **wire)
         self.insert("services", (Exact(int(ROUTER)),), "own_address")
