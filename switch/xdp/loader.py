@@ -16,7 +16,7 @@ from p4cats.ebpf.errors import BuildError, EbpfError, VerifierError
 from p4cats.ebpf.libbpf import Object
 from p4cats.errors import UserError
 from p4cats.switch.xdp.memory import Memory
-from p4cats.switch.xdp.refusals import explain, too_large
+from p4cats.switch.xdp.refusals import TOO_MANY_FUNCTIONS, explain, too_large
 
 _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-function")
 _MOST_LINES = (0, 600, 150, 40, 12)
@@ -82,6 +82,8 @@ def load(program: nodes.Program, cpu_port: int | None, keep: Path | None = None)
             loaded = _load(source, cpu_port)
         except _TooLargeError as error:
             reason = str(error)
+            if reason == TOO_MANY_FUNCTIONS:  # finer cuts make more of them
+                break
         else:
             if most_lines and str(most_lines) != remembered:
                 _write(_memory(whole), str(most_lines))

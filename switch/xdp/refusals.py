@@ -11,12 +11,13 @@ _POSITION = re.compile(r"/\* (\S+:\d+) \*/")
 _LINE = re.compile(r"^; .* @ \S+\.bpf\.c:(\d+)$", re.M)
 """A line of the generated file in the verifier's log (kernel 6.9)."""
 _NOT_TELLING = ("processed ", ";", "verification time", "libbpf: ", "stack depth", "-- END", "max_states")
+TOO_MANY_FUNCTIONS = "it has more functions than the kernel takes"
 _TOO_LARGE = {
     "BPF program is too large": "it has more ways through it than the kernel checks",
     "jumps is too complex": "it has more branches open at once than the kernel checks",
     "combined stack size": "it needs more than the 512 octets of stack that eBPF has",
     "stack limit": "it needs more than the 512 octets of stack that eBPF has",
-    "too many subprograms": "it has more functions than the kernel takes",
+    "too many subprograms": TOO_MANY_FUNCTIONS,
     "built-in function": "it sets more at once than clang has instructions for",
 }
 """What is said of programs that may be taken in pieces."""
@@ -50,4 +51,4 @@ def refused_line(text: str, log: str) -> str | None:
     return places[-1] if places else None
 
 
-__all__ = ["explain", "refused_line", "too_large"]
+__all__ = ["TOO_MANY_FUNCTIONS", "explain", "refused_line", "too_large"]
