@@ -78,6 +78,8 @@ class Metrics(BaseModel):
     run_queue_us: Count = 0
     power_mw: Count | None = None
     scores: dict[str, Score] = {}
+    raw: dict[str, float | None] = {}
+    """Raw metrics (p4cats.raw_metrics) that are known, and others that are not understood."""
     seq: Count = 0
 
 

@@ -56,6 +56,7 @@ class Report:
     run_queue_us: int = 0
     power_mw: int | None = None
     scores: Mapping[str, int] = field(default_factory=dict)
+    raw: Mapping[str, float | None] = field(default_factory=dict)
     seq: int = 0
 
     @classmethod

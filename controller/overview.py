@@ -141,6 +141,7 @@ class Overview:
             "run_queue_us": report.run_queue_us if report else None,
             "power_mw": report.power_mw if report else None,
             "scores": dict(report.scores) if report else {},
+            "raw": dict(report.raw) if report else {},
             "key_id": self.controller.keys.used(item.id),
             "ingress": ingress,
         }

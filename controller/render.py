@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView, SwitchView
+from p4cats.raw_metrics import DEFINITIONS
 from p4cats.switch_status import Traffic
 
 _STYLES = {"up": "green", "drained": "yellow", "gone": "dim", "down": "red"}
@@ -147,6 +148,18 @@ def instances(views: list[InstanceView]) -> RenderableType:
             "-" if power is None else f"{power / 1000:.1f} W",
             "-" if age is None else f"{age / 1000:.1f} s", str(sum(counted)) if counted else "-",
         )  # fmt: skip
+    return table
+
+
+def raw_metrics(views: list[InstanceView]) -> RenderableType:
+    """Return the raw metrics (L0) of the instances with their fields (p4cats.raw_metrics), a column each."""
+    ids = [str(view["id"]) for view in views]
+    table = _table("raw metric", "type", "goes into", "unit", "source", *ids, "what it is", right=tuple(ids))
+    for name, item in DEFINITIONS.items():
+        values = [view["raw"].get(name) for view in views]
+        shown = ["-" if value is None else f"{value:.4g}" for value in values]
+        source = f"{item.source}, {item.statistics}"
+        table.add_row(name, item.metric_type, item.category, item.unit, source, *shown, item.meaning)
     return table
 
 

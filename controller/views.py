@@ -121,6 +121,8 @@ class InstanceView(TypedDict):
     run_queue_us: int | None
     power_mw: int | None
     scores: dict[str, int]
+    raw: dict[str, float | None]
+    """Raw metrics by name, as p4cats.raw_metrics defines them."""
     key_id: int | None
     """Id of the key that its metrics are authenticated by; None: none yet."""
     ingress: dict[str, IngressView]

@@ -230,7 +230,7 @@ class Agent:
         if self._use_rapl:
             self._watts = self._rapl.power_w() or self._watts
         for host in self._hosts.values():
-            host.network_use = host.network.read(now)
+            host.read(now)
         self._publish(self._instances())
 
     def _read_scheduler(self) -> None:
@@ -256,6 +256,7 @@ class Agent:
             metrics = instance.meter.metrics(
                 counters,
                 compute=compute,
+                cpu_use=self._cpu_use.value,
                 network=instance.host.network_use,
                 run_queue_us=self._run_queue_us.value,
                 measured_w=self._watts,

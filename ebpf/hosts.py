@@ -6,19 +6,22 @@ import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from p4cats import netns
 from p4cats.ebpf.config import HostConfig, InstanceConfig
 from p4cats.ebpf.errors import ConfigError
 from p4cats.ebpf.meter import InstanceMeter, Network, NetworkUse
+from p4cats.ebpf.sockets import Listening, Processes, Sockets
 from p4cats.ebpf.stamp import Attachment, service_key
 from p4cats.protocol import BEACON_PORT
 
 _log = logging.getLogger(__name__)
+_ANY = IPv6Address("::")
 
 
-@dataclass
+@dataclass(eq=False)
 class Instance:
     """One instance. Its meter outlives it: what the kernel has counted goes on if it comes back."""
 
@@ -28,6 +31,7 @@ class Instance:
     """Key of the map `instances`."""
     meter: InstanceMeter
     beacon: socket.socket
+    processes: Processes = field(default_factory=Processes)
     last_beacon_s: float = 0.0
     """CLOCK_MONOTONIC, as is the next one's due time."""
     beacon_due_s: float = 0.0
@@ -45,6 +49,12 @@ class Instance:
     def id(self) -> int:
         """The instance's number."""
         return self.config.instance
+
+    def serves(self, listening: Listening) -> bool:
+        """Whether requests for the service arrive at a socket."""
+        return listening.port == (self.config.port or listening.port) and (
+            listening.address in {self.config.address, _ANY}
+        )
 
     def send_beacon(self) -> None:
         """Send a datagram without data to each ingress forwarder; the stamp is its content."""
@@ -73,16 +83,18 @@ class Host:
     inode: int
     """Of the namespace."""
     network: Network
+    sockets: Sockets
     instances: dict[int, Instance] = field(default_factory=dict)
     network_use: NetworkUse = field(default_factory=NetworkUse)
     attachment: Attachment | None = None
+    _read_s: float = 0.0
 
     @classmethod
     def open(cls, config: HostConfig) -> Host:
         """Enter the namespace and open what reads of the interface need; UserError if there is none."""
         inode = netns.inode(config.netns)
         with netns.entered(config.netns):
-            return cls(config, inode, Network(config, open("/proc/thread-self/net/dev")))
+            return cls(config, inode, Network(config, open("/proc/thread-self/net/dev")), Sockets())
 
     def open_instance(self, config: InstanceConfig, meters: Mapping[int, InstanceMeter]) -> Instance:
         """Open an instance's socket; it is not yet one of the host's. ConfigError for a wrong address."""
@@ -91,6 +103,21 @@ class Host:
         service = service_key(self.inode, config.address)
         meter = meters.get(config.instance) or InstanceMeter(config)
         return Instance(config, self, service, meter, beacon)
+
+    def read(self, now_s: float) -> None:
+        """Read the interface, the accept queues and the service processes' CPU time."""
+        self.network_use = self.network.read(now_s)
+        passed_s, self._read_s = now_s - self._read_s, now_s
+        searching = [i for i in self.instances.values() if i.processes.wants(now_s)]
+        listening = self.sockets.tcp()
+        udp = self.sockets.udp() if searching else []
+        for instance in self.instances.values():
+            own = [s for s in listening if instance.serves(s)]
+            instance.meter.accept_backlog = sum(s.queued for s in own) if own else None
+            if instance in searching:
+                own += [s for s in udp if instance.serves(s)]
+                instance.processes.search([s.inode for s in own], now_s)
+            instance.meter.learn_cpu(instance.processes.cpu_s(), passed_s)
 
     def configure(self, config: HostConfig) -> None:
         """Take another configuration over, of the instances that are here too."""
@@ -105,6 +132,7 @@ class Host:
         for instance in self.instances.values():
             instance.close()
         self.network.close()
+        self.sockets.close()
 
 
 def place(config: HostConfig) -> tuple[Path | None, str]:

@@ -4,7 +4,8 @@ Readings of the node itself (CPU, run queue, network) and per-instance state (me
 time, utilisation, power). Averages are exponential, over about `SMOOTHING` readings.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from p4cats.ebpf import normalise, power
@@ -27,6 +28,8 @@ class Metrics:
     scores: normalise.Scores
     seq: int
     service_time_us: int
+    raw: Mapping[str, float | None] = field(default_factory=dict)
+    """By the names of p4cats.raw_metrics."""
 
     def as_report(self) -> dict[str, Any]:
         """Return the form in which the controller takes it."""
@@ -38,6 +41,7 @@ class Metrics:
             "power_mw": None if self.power_mw == normalise.UNKNOWN_U32 else self.power_mw,
             "scores": self.scores.as_dict(),
             "seq": self.seq,
+            "raw": dict(self.raw),
         }
 
 
@@ -116,6 +120,11 @@ class InstanceMeter:
         self.udp_aged = 0
         self._busy = Average()
         self._learned_s: float | None = None
+        self._requests = 0
+        self._requests_per_s = Average(0.0)
+        self._cpu_cores = Average()
+        self._cpu_known = False
+        self.accept_backlog: int | None = None
 
     def service_time_us(self, counters: dict[str, Any]) -> int:
         """Return the service time of one request on one worker: measured, or else as configured."""
@@ -131,10 +140,20 @@ class InstanceMeter:
         return max(0, tcp) + max(0, udp)
 
     def learn(self, counters: dict[str, Any], now_s: float) -> None:
-        """Take in how many workers are busy."""
-        readings = 1.0 if self._learned_s is None else (now_s - self._learned_s) / READING_S
+        """Take in how many workers are busy, and how many requests have come."""
+        passed_s = READING_S if self._learned_s is None else now_s - self._learned_s
         self._learned_s = now_s
-        self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers), readings)
+        self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers), passed_s / READING_S)
+        requests = counters["tcp_opened"] + counters["udp_requests"]
+        if passed_s > 0:
+            self._requests_per_s.add((requests - self._requests) / passed_s, passed_s / READING_S)
+        self._requests = requests
+
+    def learn_cpu(self, spent_s: float | None, passed_s: float) -> None:
+        """Take in the CPU time that the service's processes have spent; None: no process is known."""
+        self._cpu_known = spent_s is not None
+        if spent_s is not None and passed_s > 0:
+            self._cpu_cores.add(spent_s / passed_s, passed_s / READING_S)
 
     def power_mw(self, measured_w: float | None) -> int:
         """Return power in milliwatts: measured, or modelled on the share of busy workers."""
@@ -150,6 +169,7 @@ class InstanceMeter:
         counters: dict[str, Any],
         *,
         compute: float,
+        cpu_use: float,
         network: NetworkUse,
         run_queue_us: float,
         measured_w: float | None,
@@ -158,12 +178,29 @@ class InstanceMeter:
         in_flight = self.in_flight(counters)
         service_time_us = self.service_time_us(counters)
         wait_us = normalise.expected_wait_us(in_flight, self.config.workers, service_time_us)
+        power_mw = self.power_mw(measured_w)
+        raw = {
+            "cpu_use": cpu_use,
+            "run_queue_us": run_queue_us,
+            "cpu_cores": self._cpu_cores.value if self._cpu_known else None,
+            "power_mw": None if power_mw == normalise.UNKNOWN_U32 else power_mw,
+            "link_use": network.link_use,
+            "loss": network.loss,
+            "received_bps": network.received_bps,
+            "sent_bps": network.sent_bps,
+            "in_flight": in_flight,
+            "requests_per_s": self._requests_per_s.value,
+            "service_time_us": service_time_us,
+            "expected_wait_us": None if wait_us == normalise.UNKNOWN_U32 else wait_us,
+            "accept_backlog": self.accept_backlog,
+            "workers": self.config.workers,
+        }
         return Metrics(
             instance=self.config.instance,
             in_flight=in_flight,
             wait_us=wait_us,
             run_queue_us=round(run_queue_us),
-            power_mw=self.power_mw(measured_w),
+            power_mw=power_mw,
             scores=normalise.scores(
                 compute,
                 normalise.communication(network.link_use, network.loss),
@@ -171,4 +208,5 @@ class InstanceMeter:
             ),
             seq=counters["stamped"] & 0xFFFFFFFF,
             service_time_us=service_time_us,
+            raw=raw,
         )

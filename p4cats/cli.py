@@ -322,14 +322,23 @@ def services(network: Network = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def instances(network: Network = None, as_json: AsJson = False) -> None:
+def instances(
+    network: Network = None,
+    as_json: AsJson = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also the raw metrics, with units and meanings.")
+    ] = False,
+) -> None:
     """The service instances: where they are and what they say about themselves.
 
-    Example: p4cats instances
+    Example: p4cats instances -v
     """
     from p4cats.controller import client, render
 
-    _show(as_json, client.connect(network).instances(), render.instances)
+    views = client.connect(network).instances()
+    _show(as_json, views, render.instances)
+    if verbose and not as_json:
+        _show(False, views, render.raw_metrics)
 
 
 @app.command()

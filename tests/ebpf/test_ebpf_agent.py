@@ -17,6 +17,7 @@ from p4cats.ebpf import normalise
 from p4cats.ebpf.agent import Agent
 from p4cats.ebpf.meter import Metrics
 from p4cats.protocol import BEACON_PORT, HBH_BYTES
+from p4cats.raw_metrics import DEFINITIONS
 
 pytestmark = pytest.mark.root
 
@@ -401,6 +402,38 @@ def test_run_queue_latency_is_measured(hosts: Hosts, start_agent: Start):
 
     eventually(busy_waits, "a hundred tasks that waited for a CPU")
     assert (agent._sense.scheduler().mean_wait_us_since(before) or 0) > 0
+
+
+def test_every_raw_metric_is_reported_and_defined(hosts: Hosts, start_agent: Start):
+    agent = start_agent()
+    with hosts.server_socket(1, socket.SOCK_STREAM):
+        waiting = [hosts.client_socket(1, socket.SOCK_STREAM) for _ in range(3)]
+        for client in waiting:
+            client.connect(("fd00:cafe::1", PORT))
+        wait_in_flight(agent, 1, 3)
+        raw = eventually(
+            lambda: (r := metrics_of(agent, 1).raw)["accept_backlog"] == 3 and r, "three that nobody accepts"
+        )
+        for client in waiting:
+            client.close()
+    assert raw.keys() == DEFINITIONS.keys()
+    assert raw["in_flight"] == 3
+    assert raw["requests_per_s"] > 0
+    assert 0 < raw["cpu_use"] <= 1
+    assert raw["received_bps"] >= 0
+    assert all(d.unit and d.meaning for d in DEFINITIONS.values())
+
+
+def test_the_cpu_time_of_a_service_is_that_of_its_processes(hosts: Hosts, start_agent: Start):
+    with hosts.server_socket(1, socket.SOCK_STREAM):  # by this very process
+        agent = start_agent()
+
+        def cores() -> float | None:
+            sum(range(300_000))
+            return metrics_of(agent, 1).raw["cpu_cores"]
+
+        eventually(lambda: (cores() or 0) > 0.1, "a process that keeps a CPU busy")
+        assert metrics_of(agent, 2).raw["cpu_cores"] is None
 
 
 def test_the_agent_serves_by_itself(hosts: Hosts, start_agent: Start):

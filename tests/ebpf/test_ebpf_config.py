@@ -255,6 +255,7 @@ def test_reports_are_posted_as_json(tmp_path: Path, controller: Controller, metr
                 "power_mw": 60_000,
                 "scores": {"norm_fi": 9, "compute": 8, "communication": 7, "service": 6, "composed": 5},
                 "seq": 42,
+                "raw": {},
             }
         ]
     }
