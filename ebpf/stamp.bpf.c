@@ -18,42 +18,15 @@
  * and there is none, and when the agent has not refreshed its values in time. Checksums stay right: neither pseudo-header field changes.
  * Needs Linux 5.12 (bpf_check_mtu, atomics with fetch, coarse time).
  */
-#include <linux/types.h>
-#include <linux/bpf.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include "cats_protocol.h"
+#include "packet.h"
 #include "halfsiphash.h"
 #include "host_maps.h"
 
-#define ETH_P_IPV6 0x86DD
-#define NEXT_HOP_BY_HOP 0
-#define NEXT_TCP 6
-#define NEXT_UDP 17
-#define NEXT_ROUTING 43
-#define NEXT_FRAGMENT 44
-#define NEXT_AUTHENTICATION 51
-#define NEXT_ICMPV6 58
-#define NEXT_DESTINATION_OPTIONS 60
 #define ICMPV6_PACKET_TOO_BIG 2
 #define MIN_MTU 1280 /* of any IPv6 link (RFC 8200, 5) */
 #define PATH_MTU_LIFETIME_NS (600ULL * 1000000000) /* RFC 8201, 4 */
 #define UNKNOWN 0xFFFFFFFF
 #define LAST_SEQUENCE 0xFFFFFFFF
-#define TC_ACT_UNSPEC (-1) /* go on to the next filter */
-
-struct ethernet {
-	__u8 destination[6], source[6];
-	__be16 type;
-};
-
-struct ipv6 {
-	__be32 version_class_flow;
-	__be16 payload_length;
-	__u8 next_header, hop_limit;
-	__u8 source[16], destination[16];
-};
 
 struct fragment {
 	__u8 next_header, reserved;
@@ -84,31 +57,6 @@ struct packet_too_big { /* ICMPv6 (RFC 4443, 3.2) with the head of the packet th
 	struct ipv6 quoted;
 };
 
-struct metric_header { /* a Hop-by-Hop header with the option alone */
-	__u8 next_header, ext_length;
-	__u8 type, length;
-	__be16 magic; /* the MAC covers the octets from here to the sequence */
-	__u8 version_flags, key_id;
-	__be32 instance;
-	__u8 norm_fi, compute, communication, service, composed, reserved;
-	__be16 in_flight;
-	__be32 expected_wait_us;
-	__be32 power_mw;
-	__be32 sequence;
-	__be32 mac[2];
-};
-
-struct mac_input {
-	__u8 option[CATS_MAC_INPUT_BYTES - 16];
-	__u8 destination[16];
-} __attribute__((aligned(4)));
-
-_Static_assert(sizeof(struct metric_header) == CATS_HBH_BYTES, "option layout");
-_Static_assert(CATS_HBH_BYTES == CATS_OPTION_LENGTH + 4, "Hop-by-Hop and option headers");
-_Static_assert(CATS_HBH_BYTES == 8 * (CATS_HBH_EXT_LENGTH + 1), "Hop-by-Hop length");
-_Static_assert(__builtin_offsetof(struct metric_header, mac) -
-		       __builtin_offsetof(struct metric_header, magic) ==
-	       sizeof(((struct mac_input *)0)->option), "what the MAC covers");
 _Static_assert(P4CATS_MAX_INSTANCES == CATS_INSTANCES, "instance ids");
 
 struct {
@@ -178,16 +126,6 @@ const volatile __u32 netns = 0;
 		if (s) \
 			s->reason++; \
 	} while (0)
-
-/* The IPv6 header, or null. */
-static __always_inline struct ipv6 *ipv6_header(struct __sk_buff *skb)
-{
-	struct ipv6 *ip = (void *)(long)skb->data + sizeof(struct ethernet);
-
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || (void *)(ip + 1) > (void *)(long)skb->data_end)
-		return 0;
-	return ip;
-}
 
 /* The UDP header of a datagram or of its first fragment, or null. */
 static __always_inline struct udp *udp_header(struct ipv6 *ip, void *end)
@@ -318,8 +256,8 @@ static __always_inline void fill(struct metric_header *option, const struct p4ca
 				 __u32 in_flight, __u32 wait, const struct p4cats_key *key, __u32 sequence)
 {
 	option->ext_length = CATS_HBH_EXT_LENGTH;
-	option->type = CATS_OPTION_TYPE;
-	option->length = CATS_OPTION_LENGTH;
+	option->option_type = CATS_OPTION_TYPE;
+	option->option_length = CATS_OPTION_LENGTH;
 	option->magic = bpf_htons(CATS_MAGIC);
 	option->version_flags = CATS_VERSION << 4 | instance->flags;
 	option->key_id = key->key_id;

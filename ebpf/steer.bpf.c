@@ -14,29 +14,19 @@
  * programs alone. Processors race for the same entry as they do in a P4 register: the last one wins, and
  * a flow is placed by one of them.
  */
-#include <linux/types.h>
-#include <linux/bpf.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include "cats_protocol.h"
+#include "packet.h"
 #include "halfsiphash.h"
 
-#define ETH_P_IPV6 0x86DD
-#define NEXT_HOP_BY_HOP 0
-#define NEXT_TCP 6
-#define NEXT_UDP 17
-#define NEXT_IPV6 41
-#define NEXT_ROUTING 43
 #define TCP_SYN 0x02
 #define HOP_LIMIT 64
-#define TC_ACT_UNSPEC (-1) /* go on to the next filter */
-#define TC_ACT_SHOT 2
 
 #define WAIT_LIMIT_US 0xFFFFFFu
 #define WAIT_UNKNOWN 0xFFFFFFFFu
 #define NEVER (~0ULL)
 #define UNKEYED_SEQUENCE_US 1000000
+#ifndef STEER_NOW_US
+#define STEER_NOW_US (bpf_ktime_get_ns() / 1000) /* a test sets its own clock */
+#endif
 
 #define FLOW_BUCKETS 131072
 #define FLOW_WAYS 4
@@ -45,45 +35,18 @@
 #define UNCONFIRMED_TICKS 184
 #define FREE TICKS_MASK
 
-struct ethernet {
-	__u8 destination[6], source[6];
-	__be16 type;
-};
-
-struct ipv6 {
-	__be32 version_class_flow;
-	__be16 payload_length;
-	__u8 next_header, hop_limit;
-	__u8 source[16], destination[16];
-};
-
 struct segment_routing { /* RFC 8754, 2, with one segment */
 	__u8 next_header, ext_length, routing_type, segments_left, last_entry, flags;
 	__be16 tag;
 	__u8 segment[16];
 };
 
-struct metric_header { /* docs/protocol.md, 3.1 */
-	__u8 next_header, ext_length, option_type, option_length;
-	__be16 magic;
-	__u8 version_flags, key_id;
-	__be32 instance;
-	__u8 norm_fi, compute, communication, service, composed, reserved;
-	__be16 in_flight;
-	__be32 expected_wait_us;
-	__be32 power_mw;
-	__be32 sequence;
-	__be32 mac[2];
-} __attribute__((packed));
-
-_Static_assert(sizeof(struct metric_header) == CATS_HBH_BYTES, "option layout");
-
 struct steer_candidate {
 	__u32 path_delay_us, fallback_wait_us, wait_step_us; /* below 2^24 */
 	__u16 instance, weight;
 };
 
-/* A service as this host sees it; the key is its address. */
+/* A service as this host sees it; the key is its address. Candidates are in the order of their slots. */
 struct steer_service {
 	__u64 load_ttl_us, dead_after_us, affinity_timeout_us;
 	__u32 total_weight; /* of all candidates, for `static` */
@@ -125,24 +88,31 @@ struct steer_bucket {
 	__u64 entry[FLOW_WAYS]; /* tag 32, instance 10, confirmed 1, time 21 */
 };
 
-/* What became of packets. Those of options are the counters of docs/protocol.md, 3.3. */
+/* Packets steered to an instance and flows placed there. */
+struct steer_counts {
+	__u64 steered, placed;
+};
+
+/* What became of other packets. Those of options are the counters of docs/protocol.md, 3.3. */
 struct steer_stats {
-	__u64 steered;
-	__u64 placed;
-	__u64 no_instance; /* dropped: no candidate, or the kernel had no memory for the header */
+	__u64 no_instance; /* dropped: no candidate */
+	__u64 not_grown;   /* dropped: the kernel refused the outer header, the packet would pass the MTU */
 	__u64 learned, malformed, unknown_instance, no_key, misdirected, repeated, stale, forged;
 };
 
+/* Without preallocation an entry that was replaced stays whole while a packet uses it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u8[16]);
 	__type(value, struct steer_service);
 } services SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CATS_INSTANCES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct steer_instance);
 } instances SEC(".maps");
@@ -150,6 +120,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct steer_key_id);
 	__type(value, struct steer_key);
 } metric_keys SEC(".maps");
@@ -178,6 +149,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CATS_INSTANCES);
+	__type(key, __u32);
+	__type(value, struct steer_counts);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct steer_stats);
@@ -193,20 +171,6 @@ const volatile __u8 headend[16] = {};
 		if (counted) \
 			counted->reason++; \
 	} while (0)
-
-static __always_inline __u64 now_us(void)
-{
-	return bpf_ktime_get_ns() / 1000;
-}
-
-static __always_inline struct ipv6 *ipv6_header(struct __sk_buff *skb)
-{
-	struct ipv6 *ip = (void *)(long)skb->data + sizeof(struct ethernet);
-
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || (void *)(ip + 1) > (void *)(long)skb->data_end)
-		return 0;
-	return ip;
-}
 
 static __always_inline __u32 word(const __u8 *address, int number)
 {
@@ -231,6 +195,7 @@ struct flow {
 	__u8 opens;     /* a SYN, or no TCP at all: nothing was sent of this flow before */
 	__u8 confirms;  /* no SYN */
 	__u8 stateless; /* what changes between packets must not matter */
+	__u8 placed;    /* by this packet */
 };
 
 /* CRC-32 (IEEE 802.3) of octets, four bits at a time. */
@@ -457,7 +422,7 @@ static __always_inline __u32 place(const struct steer_service *service, struct f
 	struct steer_bucket *bucket = bpf_map_lookup_elem(&flows, &number);
 	struct steer_instance *known;
 	struct place place = {};
-	__u64 now = now_us();
+	__u64 now = STEER_NOW_US;
 	__u8 confirmed;
 
 	if (!bucket)
@@ -478,7 +443,7 @@ static __always_inline __u32 place(const struct steer_service *service, struct f
 		/* A TCP flow in its midst that is not in the table was never tracked, or the table was lost. */
 		flow->stateless = place.way >= FLOW_WAYS || !(flow->opens || place.instance);
 		instance = choose(service, flow, now);
-		COUNT(placed);
+		flow->placed = 1;
 	}
 	if (place.way < FLOW_WAYS && instance)
 		bucket->entry[place.way] = (__u64)flow->tag << 32 | (__u64)(instance & 0x3FF) << 22 |
@@ -522,45 +487,74 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct steer
 	return bpf_skb_store_bytes(skb, sizeof(struct ethernet), &outer, sizeof(outer), 0);
 }
 
+/* The option of a packet, or null: a Hop-by-Hop header that holds it alone. */
+static __always_inline struct metric_header *metric_option(struct ipv6 *ip, void *end)
+{
+	struct metric_header *option = (void *)(ip + 1);
+
+	if (ip->next_header != NEXT_HOP_BY_HOP || (void *)(option + 1) > end ||
+	    option->ext_length != CATS_HBH_EXT_LENGTH || option->option_type != CATS_OPTION_TYPE ||
+	    option->option_length != CATS_OPTION_LENGTH)
+		return 0;
+	return option;
+}
+
+/* Ports and flags of a packet; -1 if they are cut off. A service may ask another: then it is stamped. */
+static __always_inline int read_transport(struct ipv6 *ip, void *end, struct flow *flow, __u32 *ports)
+{
+	struct metric_header *option = metric_option(ip, end);
+	__u8 next_header = option ? option->next_header : ip->next_header;
+	__u8 *transport = option ? (void *)(option + 1) : (void *)(ip + 1);
+
+	*ports = 0;
+	flow->opens = flow->confirms = 1;
+	if (next_header != NEXT_TCP && next_header != NEXT_UDP)
+		return 0;
+	if ((void *)(transport + 4) > end)
+		return -1;
+	__builtin_memcpy(ports, transport, sizeof(*ports));
+	*ports = bpf_ntohl(*ports);
+	if (next_header == NEXT_TCP) {
+		if ((void *)(transport + 14) > end)
+			return -1;
+		flow->opens = !!(transport[13] & TCP_SYN);
+		flow->confirms = !flow->opens;
+	}
+	return 0;
+}
+
 SEC("tc")
 int steer(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
 	struct steer_instance *instance;
 	struct steer_service *service;
-	struct flow flow = {.opens = 1, .confirms = 1};
-	__u32 ports = 0, chosen;
+	struct steer_counts *counted;
+	struct flow flow = {};
+	__u32 ports, chosen;
 
 	if (!ip)
 		return TC_ACT_UNSPEC;
 	service = bpf_map_lookup_elem(&services, ip->destination);
 	if (!service)
 		return TC_ACT_UNSPEC;
-	if (ip->next_header == NEXT_TCP || ip->next_header == NEXT_UDP) {
-		__u8 *transport = (void *)(ip + 1);
-
-		if ((void *)(transport + 4) > (void *)(long)skb->data_end)
-			goto no_instance;
-		__builtin_memcpy(&ports, transport, sizeof(ports));
-		ports = bpf_ntohl(ports);
-		if (ip->next_header == NEXT_TCP) {
-			if ((void *)(transport + 14) > (void *)(long)skb->data_end)
-				goto no_instance;
-			flow.opens = !!(transport[13] & TCP_SYN);
-			flow.confirms = !flow.opens;
-		}
-	}
+	if (read_transport(ip, (void *)(long)skb->data_end, &flow, &ports))
+		return TC_ACT_SHOT;
 	identify(&flow, ip, ports);
 	chosen = place(service, &flow);
 	instance = bpf_map_lookup_elem(&instances, &chosen);
-	if (!chosen || !instance || encapsulate(skb, instance, ip, flow.hash))
-		goto no_instance;
-	COUNT(steered);
+	counted = bpf_map_lookup_elem(&counts, &chosen);
+	if (!chosen || !instance || !counted) {
+		COUNT(no_instance);
+		return TC_ACT_SHOT;
+	}
+	counted->steered++;
+	counted->placed += flow.placed;
+	if (encapsulate(skb, instance, ip, flow.hash)) {
+		COUNT(not_grown);
+		return TC_ACT_SHOT;
+	}
 	return TC_ACT_UNSPEC;
-
-no_instance:
-	COUNT(no_instance);
-	return TC_ACT_SHOT;
 }
 
 /* -- Learning -------------------------------------------------------------------------------------- */
@@ -578,10 +572,11 @@ static __always_inline int is_zero(const __u8 *octets, int count)
 static __always_inline void learn(const struct ipv6 *ip, const struct metric_header *option)
 {
 	struct steer_key_id id = {.key_id = option->key_id};
-	__u32 message[CATS_MAC_INPUT_BYTES / 4], tag[2], instance = bpf_ntohl(option->instance);
+	struct mac_input message;
+	__u32 tag[2], instance = bpf_ntohl(option->instance);
 	__u32 sequence = bpf_ntohl(option->sequence), wait = bpf_ntohl(option->expected_wait_us);
 	__u8 successor = option->key_id == 255 ? 1 : option->key_id + 1;
-	__u64 now = now_us(), number = 1ULL << 40 | (__u64)option->key_id << 32 | sequence;
+	__u64 now = STEER_NOW_US, number = 1ULL << 40 | (__u64)option->key_id << 32 | sequence;
 	int repeated, stale;
 	struct steer_load *load;
 	struct steer_key *key;
@@ -622,9 +617,9 @@ static __always_inline void learn(const struct ipv6 *ip, const struct metric_hea
 		return;
 	}
 	if (option->key_id) {
-		__builtin_memcpy(message, &option->magic, 28);
-		__builtin_memcpy(message + 7, ip->destination, 16);
-		halfsiphash(key->key, message, CATS_MAC_INPUT_BYTES / 4, tag);
+		__builtin_memcpy(message.option, &option->magic, sizeof(message.option));
+		__builtin_memcpy(message.destination, ip->destination, sizeof(message.destination));
+		halfsiphash(key->key, (const __u32 *)&message, CATS_MAC_INPUT_BYTES / 4, tag);
 		if (tag[0] != option->mac[0] || tag[1] != option->mac[1]) {
 			COUNT(forged);
 			return;
@@ -636,32 +631,39 @@ static __always_inline void learn(const struct ipv6 *ip, const struct metric_hea
 	COUNT(learned);
 }
 
+/* Whether a packet with the option is a beacon to this host. */
+static __always_inline int is_beacon(const struct ipv6 *ip, const struct metric_header *option, void *end)
+{
+	const __u8 *udp = (const void *)(option + 1);
+
+	return option->next_header == NEXT_UDP && (void *)(udp + 4) <= end &&
+	       udp[2] == CATS_BEACON_PORT >> 8 && udp[3] == (CATS_BEACON_PORT & 0xFF) &&
+	       same_address(ip->destination, (const __u8 *)headend);
+}
+
 SEC("tc")
 int metrics(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
+	__u8 blank[CATS_OPTION_LENGTH] = {};
 	struct metric_header *option;
-	__u8 *transport;
+	void *end;
 
 	if (!ip || ip->next_header != NEXT_HOP_BY_HOP)
 		return TC_ACT_UNSPEC;
 	/* What a driver leaves outside the linear part is drawn in. */
-	if (bpf_skb_pull_data(skb, sizeof(struct ethernet) + sizeof(*ip) + sizeof(*option) + 4))
-		return TC_ACT_UNSPEC;
+	bpf_skb_pull_data(skb, sizeof(struct ethernet) + sizeof(*ip) + sizeof(*option) + 4);
 	ip = ipv6_header(skb);
-	if (!ip)
-		return TC_ACT_UNSPEC;
-	option = (void *)(ip + 1);
-	transport = (void *)(option + 1);
-	if ((void *)(transport + 4) > (void *)(long)skb->data_end || option->ext_length != CATS_HBH_EXT_LENGTH ||
-	    option->option_type != CATS_OPTION_TYPE || option->option_length != CATS_OPTION_LENGTH)
+	end = (void *)(long)skb->data_end;
+	option = ip ? metric_option(ip, end) : 0;
+	if (!option)
 		return TC_ACT_UNSPEC;
 	learn(ip, option);
-	if (option->next_header == NEXT_UDP && transport[2] == CATS_BEACON_PORT >> 8 &&
-	    transport[3] == (CATS_BEACON_PORT & 0xFF) &&
-	    same_address(ip->destination, (const __u8 *)headend))
+	if (is_beacon(ip, option, end))
 		return TC_ACT_SHOT;
-	__builtin_memset(&option->magic, 0, CATS_OPTION_LENGTH);
+	/* A card may have summed the packet up already: its sum is mended. */
+	bpf_skb_store_bytes(skb, sizeof(struct ethernet) + sizeof(*ip) + __builtin_offsetof(struct metric_header, magic),
+			    blank, sizeof(blank), BPF_F_RECOMPUTE_CSUM);
 	return TC_ACT_UNSPEC;
 }
 
