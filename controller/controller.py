@@ -24,14 +24,16 @@ from finsy import P4PacketIn
 
 from p4cats.controller import entries as tables
 from p4cats.controller.desired import (
-    AVAILABILITIES,
+    STANDINGS,
     Availability,
     Desired,
     Policy,
     ServiceSettings,
+    Standing,
     State,
     keys_held,
 )
+from p4cats.controller.draining import Draining
 from p4cats.controller.entries import Entries
 from p4cats.controller.errors import PipelineMissing, RequestRefused
 from p4cats.controller.exceptions import PacketOut, Responder
@@ -75,6 +77,7 @@ class Controller:
         keyed = topology.instances if topology.authentication == "mac" else ()
         sites = {item.id: topology.site_of(item) for item in keyed}
         self.keys = KeyStore(sites, topology.key_lifetime_us / 1_000_000)
+        self.draining = Draining()
         self.responder = Responder(topology, plan)
         self.started_s = time.monotonic()
         self.converge_s: float | None = None
@@ -126,9 +129,9 @@ class Controller:
     def state(self, now_s: float | None = None) -> State:
         """Return the state that entries follow from: the operator's will and the metrics."""
         view = self.metrics.view(time.monotonic() if now_s is None else now_s)
-        availability = dict(self._availability)
+        availability = {number: self._standing(number) for number in self._availability}
         for instance, silent in view.silent.items():
-            worse = max(silent, availability.get(instance, "up"), key=AVAILABILITIES.index)
+            worse = max(silent, availability.get(instance, "up"), key=STANDINGS.index)
             availability[instance] = worse
         return State(
             dict(self._services), availability, dict(self._weights), view.waits,
@@ -137,7 +140,9 @@ class Controller:
 
     def report(self, reports: Iterable[Report]) -> int:
         """Take metrics of instances in (C-SMA); return how many were news."""
-        taken = self.metrics.add(reports, time.monotonic())
+        found, now_s = list(reports), time.monotonic()
+        taken = self.metrics.add(found, now_s)
+        self.draining.add(found, now_s)
         if taken:
             self._changed.set()
         return taken
@@ -174,9 +179,20 @@ class Controller:
         self._instance(instance)
         if state is not None:
             self._availability[instance] = state
+            if state == "drained":
+                self.draining.begin(instance, time.monotonic())
+            else:
+                self.draining.end(instance)
         if weight is not None:
             self._weights[instance] = weight
         self._touch()
+
+    def _standing(self, instance: int) -> Standing:
+        """Return what the operator made of an instance; one that was drained may be gone by now."""
+        asked = self._availability[instance]
+        service = self.topology.services[self.metrics.services[instance]]
+        gone = asked == "drained" and self.draining.is_gone(instance, service.affinity_timeout_us / 1e6)
+        return "gone" if gone else asked
 
     def operator_state(self, instance: int) -> Availability:
         """Return the availability that the operator asked for."""

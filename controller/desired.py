@@ -28,9 +28,11 @@ from p4cats.controller.keys import Key
 from p4cats.topologies.addressing import GATEWAY, HostPlan, Plan, SwitchPlan
 from p4cats.topologies.schema import Instance, Topology
 
-Availability = Literal["up", "drained", "gone", "down"]
-"""up: takes new flows; drained: keeps those it has; gone: drained, with none left; down: loses them."""
-AVAILABILITIES: tuple[Availability, ...] = get_args(Availability)
+Availability = Literal["up", "drained", "down"]
+"""What an operator asks for. up: takes new flows; drained: keeps those it has; down: loses them."""
+Standing = Literal["up", "drained", "gone", "down"]
+"""What an instance is; gone: it was drained and has no flow left."""
+STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 Policy = Literal["static", "hash", "least", "nearest", "p2c", "joint"]
 WEIGHED: tuple[Policy, ...] = ("p2c", "joint")
@@ -38,6 +40,10 @@ WEIGHED: tuple[Policy, ...] = ("p2c", "joint")
 
 MAX_24 = (1 << 24) - 1
 """Microseconds that the data plane can weigh (16.8 s): waits, steps and delays are cut to it."""
+
+
+NEVER_US = (1 << 47) - 1
+"""Microseconds after which the data plane would call an instance silent that shall never be."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class State:
     """What may change while the network runs; what is missing is as the topology says."""
 
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
-    availability: Mapping[int, Availability] = field(default_factory=dict)
+    availability: Mapping[int, Standing] = field(default_factory=dict)
     weights: Mapping[int, int] = field(default_factory=dict)
     """Weight of an instance under `static`; 0 takes no new flow."""
     waits: Mapping[int, int] = field(default_factory=dict)
@@ -245,7 +251,7 @@ class Desired:
                 tables.SERVICES, {"address": spec.address}, "classify",
                 id=number, policy=policy, compute_weight=compute_weight, network_weight=network_weight,
                 total_weight=sum(item.weight for item in found),
-                load_ttl_us=spec.load_ttl_us, dead_after_us=spec.dead_after_us,
+                load_ttl_us=spec.load_ttl_us, dead_after_us=spec.dead_after_us or NEVER_US,
                 affinity_timeout_us=spec.affinity_timeout_us, spread_us=self.spread_us(found),
             )  # fmt: skip
 

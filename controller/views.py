@@ -108,7 +108,7 @@ class InstanceView(TypedDict):
     site: str
     sid: str
     state: str
-    """up, drained or down: the worse of what the operator set and what silence says."""
+    """up, drained, gone (drained, no flow left) or down: the worse of the operator's will and of silence."""
     operator_state: str
     weight: int
     workers: int

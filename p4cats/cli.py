@@ -344,7 +344,7 @@ def instances(
 @app.command()
 def policy(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
-    policy: Annotated[str, typer.Argument(metavar="POLICY", help="static, hash, least or nearest")],
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="static, hash, least, nearest, p2c, joint")],
     network: Network = None,
 ) -> None:
     """Change how new flows of a service find their instance; placed flows stay.
@@ -363,18 +363,20 @@ def instance(
     number: Annotated[int, typer.Argument(metavar="ID", help="As `p4cats instances` shows it.")],
     state: Annotated[
         str,
-        typer.Argument(metavar="STATE", help="up, drained (keeps the flows it has) or down (loses them)"),
+        typer.Argument(metavar="STATE", help="up, drain (keeps the flows it has) or down (loses them)"),
     ],
     network: Network = None,
 ) -> None:
     """Drain an instance, take it down, or take it up again.
 
-    Example: p4cats instance 1 drained
+    A drained instance shows as `gone` in `p4cats instances` when none of its flows is left.
+
+    Example: p4cats instance 1 drain
     """
     from p4cats.controller import client
 
     with client.connect(network) as controller:
-        controller.set_instance(number, state=state)
+        controller.set_instance(number, state="drained" if state == "drain" else state)
         _require_converged(controller.converged())
 
 

@@ -260,14 +260,16 @@ control Steering(inout headers_t hdr, inout metadata_t meta, inout standard_meta
         }
         if (instance == 0) {
             // A TCP flow in its midst that is not in the table was never tracked, or the table was lost.
-            bit<1> stateless = 1;
-            if (flow.tracked == 1 && (meta.tcp == 0 || meta.syn == 1 || flow.instance != 0)) {
+            bit<1> stateless = meta.tcp & ~meta.syn;
+            if (flow.worth == 0) {
+                stateless = 1;
+            } else if (flow.instance != 0) {
                 stateless = 0;
             }
             selection.apply(service, flow_hash, stateless, now, instance);
             placed.count((bit<32>)instance);
         }
-        if (flow.tracked == 1 && instance != 0) {
+        if (flow.worth != 0 && instance != 0) {
             flow_entries.write(flow.cell, tag ++ instance[9:0] ++ confirmed ++ flow.now);
         }
         steered.count((bit<32>)instance);

@@ -13,8 +13,8 @@ const bit<32> FLOW_ENTRIES = 524288;
 typedef bit<21> ticks_t;            // of 2^14 microseconds; they come round in 9.5 hours
 // An entry may look that much younger than its packet, which another processor has overtaken.
 const ticks_t OVERTAKEN = 64;
-const ticks_t UNCONFIRMED_TICKS = 184;   // 3 s
-const ticks_t FREE = 0x1fffff;
+const ticks_t UNCONFIRMED_TICKS = 184 + OVERTAKEN;   // 3 s
+const bit<22> FREE = 0x3fffff;
 
 // Entry: tag (32 bits), instance (10; 0: free), confirmed (1), time of the last packet (21).
 register<bit<64>>(FLOW_ENTRIES) flow_entries;
@@ -23,11 +23,11 @@ struct flow_t {
     bit<32>    tag;
     ticks_t    now;
     ticks_t    timeout;
+    ticks_t    unconfirmed_timeout;
     bit<32>    cell;         // of the flow, or the one that it may take if `instance` is 0
     instance_t instance;     // 0: the flow is not there
     bit<1>     confirmed;
-    bit<1>     tracked;      // there is a cell
-    ticks_t    oldest;       // age of the entry that `cell` would take, or FREE
+    bit<22>    worth;        // of taking `cell`: 0 not at all, else the age of its entry, all ones if it is free
 }
 
 // Looks at one entry of the bucket, if the flow has not been found in those before.
@@ -36,27 +36,24 @@ control FlowEntry(inout flow_t flow, in bit<32> cell) {
         if (flow.instance == 0) {
             bit<64> entry;
             flow_entries.read(entry, cell);
-            bit<10> instance = entry[31:22];
+            bit<11> instance = 1w0 ++ entry[31:22];
+            bit<1> confirmed = entry[21:21];
             ticks_t age = flow.now + OVERTAKEN - entry[20:0];
-            ticks_t limit = flow.timeout;
-            if (entry[21:21] == 0 && limit > UNCONFIRMED_TICKS) {
-                limit = UNCONFIRMED_TICKS;
-            }
-            if (instance != 0 && entry[63:32] == flow.tag && age <= flow.timeout + OVERTAKEN) {
-                flow.tracked = 1;
+            if (entry[63:32] == flow.tag && instance != 0 && age <= flow.timeout) {
                 flow.cell = cell;
                 flow.instance = (instance_t)instance;
-                flow.confirmed = entry[21:21];
-            } else if (instance == 0 || age > limit + OVERTAKEN) {
-                if (flow.tracked == 0 || flow.oldest != FREE) {
-                    flow.tracked = 1;
+                flow.confirmed = confirmed;
+                flow.worth = FREE;
+            } else {
+                bit<21> kept = 21w0 - (bit<21>)confirmed;
+                bit<22> left = (1w0 ++ ((flow.timeout & kept) | (flow.unconfirmed_timeout & ~kept))) - (1w0 ++ age);
+                bit<11> empty = instance - 1;
+                bit<22> free = 22w0 - (bit<22>)(left[21:21] | empty[10:10]);
+                bit<22> worth = (1w0 ++ (age & ~kept)) | free;
+                if (worth > flow.worth) {
+                    flow.worth = worth;
                     flow.cell = cell;
-                    flow.oldest = FREE;
                 }
-            } else if (entry[21:21] == 0 && (flow.tracked == 0 || age > flow.oldest)) {
-                flow.tracked = 1;
-                flow.cell = cell;
-                flow.oldest = age;
             }
         }
     }
@@ -70,7 +67,11 @@ control FindFlow(in bit<32> hash, in bit<32> tag, in bit<48> timeout_us, in bit<
 
     apply {
         bit<32> bucket = 13w0 ++ hash[16:0] ++ 2w0;
-        flow = { tag, now[34:14], timeout_us[34:14] + 1, 0, 0, 0, 0, 0 };
+        ticks_t timeout = timeout_us[34:14] + 1 + OVERTAKEN;
+        flow = { tag, now[34:14], timeout, timeout, 0, 0, 0, 0 };
+        if (timeout > UNCONFIRMED_TICKS) {
+            flow.unconfirmed_timeout = UNCONFIRMED_TICKS;
+        }
         e0.apply(flow, bucket);
         e1.apply(flow, bucket + 1);
         e2.apply(flow, bucket + 2);

@@ -9,7 +9,9 @@
 #include "metrics.p4"
 
 const bit<32> SERVICES = 1024;
-const bit<48> NEVER = 0xffffffffffff;
+const bit<32> UNKNOWN_US = 0xffffffff;
+const bit<64> WORST = 0xffffffffffffffff;
+const bit<33> NO_COST = 0x1ffffffff;
 
 // What the controller says of a service.
 struct service_t {
@@ -19,7 +21,7 @@ struct service_t {
     bit<8>  network_weight;
     bit<32> total_weight;        // of all candidates, for `static`
     bit<48> load_ttl_us;         // a load older than this is unknown
-    bit<48> dead_after_us;       // an instance not heard for longer is silent; 0: never
+    bit<48> dead_after_us;       // an instance not heard for longer is silent; below 2^47
     bit<48> affinity_timeout_us; // a flow idle for longer is forgotten
     bit<24> spread_us;           // what others add to a wait, for each flow placed here in a window
 }
@@ -28,20 +30,8 @@ struct service_t {
 // it (18), flows in the window before (18).
 register<bit<64>>(SERVICES) service_flows;
 
-// The load of an instance as packets told it.
-control LookUpLoad(in instance_t instance, in bit<48> now, out bit<32> wait_us, out bit<48> age_us) {
-    apply {
-        bit<48> time;
-        load_wait_us.read(wait_us, (bit<32>)instance);
-        load_time_us.read(time, (bit<32>)instance);
-        age_us = now - time;
-        if (time == 0) {
-            age_us = NEVER;
-        } else if (age_us[47:47] == 1) {
-            age_us = 0;   // another processor has learned it since this packet came in
-        }
-    }
-}
+// In what follows flags are computed, not assigned in branches, where that is as clear: a program that
+// remembers its branches is too much for the verifier of the xdp target.
 
 // A candidate that may be chosen.
 struct ranked_t {
@@ -53,19 +43,37 @@ struct ranked_t {
 
 struct choice_t {
     bit<32>    flow_hash;
-    bit<1>     stateless;        // nothing that changes between packets may matter
+    bit<2>     policy;
+    bit<1>     heed_silence;
     bit<32>    spread_us;        // up to which costs are blurred
     bit<32>    static_point;     // what is left of the flow's point on the line of weights
-    bit<1>     static_found;
     bit<1>     static_silent;
     instance_t by_weight;
     ranked_t   first;
     ranked_t   second;           // under `p2c` only
 }
 
+// The wait of an instance as packets told it; `given_us` where that is too old or unknown.
+control Believe(in service_t service, in instance_t instance, in bit<48> now, in bit<32> given_us,
+                out bit<32> wait_us, out bit<1> silent) {
+    apply {
+        bit<48> time;
+        load_wait_us.read(wait_us, (bit<32>)instance);
+        load_time_us.read(time, (bit<32>)instance);
+        // What another processor has learned since the packet came in is a little in the future.
+        bit<48> age = now - time;
+        bit<48> lifetime = service.load_ttl_us - age;
+        bit<48> life = service.dead_after_us - age;
+        silent = life[47:47];
+        if (time == 0 || lifetime[47:47] == 1 || wait_us > WAIT_LIMIT_US) {
+            wait_us = given_us;
+        }
+    }
+}
+
 // One candidate. Slots are filled by the controller in any order; an empty slot considers nothing.
 control Candidate(in service_t service, inout choice_t choice, in bit<48> now) {
-    LookUpLoad() look_up;
+    Believe() believe;
     instance_t instance = 0;
     bit<32> weight = 0;
     bit<32> path_delay_us = 0;
@@ -92,35 +100,24 @@ control Candidate(in service_t service, inout choice_t choice, in bit<48> now) {
     apply {
         if (candidates.apply().hit) {
             bit<32> wait;
-            bit<48> age;
-            look_up.apply(instance, now, wait, age);
-            bit<1> silent = 0;
-            if (choice.stateless == 0 && service.dead_after_us != 0 && age > service.dead_after_us) {
-                silent = 1;
-            }
-            if (service.policy == CATS_POLICY_STATIC) {
-                if (choice.static_found == 0) {
-                    if (choice.static_point < weight) {
-                        choice.static_found = 1;
-                        choice.static_silent = silent;
-                        choice.by_weight = instance;
-                    } else {
-                        choice.static_point = choice.static_point - weight;
-                    }
-                }
-                if (weight == 0) {
-                    silent = 1;
-                }
-            }
+            bit<1> silent;
+            believe.apply(service, instance, now, fallback_wait_us, wait, silent);
+            silent = silent & choice.heed_silence;
             // Rendezvous hashing: who is added or removed moves no flow of others.
             bit<32> score = (choice.flow_hash ^ ((bit<32>)instance * 0x9e3779b1)) * 0x85ebca6b;
             score = score ^ (score >> 15);
             score = ~(score * 0xc2b2ae35);
             ranked_t candidate = { silent ++ 31w0 ++ score, instance, 0, wait_step_us };
-            if (service.policy[1:1] == 1 && choice.stateless == 0) {
-                if (age > service.load_ttl_us || wait > WAIT_LIMIT_US) {
-                    wait = fallback_wait_us;
+            if (choice.policy == CATS_POLICY_STATIC) {
+                if (choice.static_point < weight) {
+                    choice.static_silent = silent;
+                    choice.by_weight = instance;
                 }
+                // Wraps behind the flow's point: no weight is that large.
+                choice.static_point = choice.static_point - weight;
+                bit<32> weightless = weight - 1;
+                candidate.rank[63:63] = silent | weightless[31:31];
+            } else if (choice.policy[1:1] == 1) {
                 bit<48> blur = (bit<48>)score[31:16] * (bit<48>)choice.spread_us;
                 wait = wait + blur[47:16];
                 if (wait > WAIT_LIMIT_US) {
@@ -129,17 +126,16 @@ control Candidate(in service_t service, inout choice_t choice, in bit<48> now) {
                 bit<32> cost = (bit<32>)service.compute_weight * wait
                     |+| (bit<32>)service.network_weight * path_delay_us;
                 candidate.cost = silent ++ cost;
-                if (service.policy == CATS_POLICY_LEAST) {
+                if (choice.policy == CATS_POLICY_LEAST) {
                     candidate.rank = silent ++ cost ++ score[31:1];
                 }
             }
-            if (choice.first.instance == 0 || candidate.rank < choice.first.rank) {
-                if (service.policy == CATS_POLICY_P2C) {
+            if (candidate.rank < choice.first.rank) {
+                if (choice.policy == CATS_POLICY_P2C) {
                     choice.second = choice.first;
                 }
                 choice.first = candidate;
-            } else if (service.policy == CATS_POLICY_P2C &&
-                       (choice.second.instance == 0 || candidate.rank < choice.second.rank)) {
+            } else if (choice.policy == CATS_POLICY_P2C && candidate.rank < choice.second.rank) {
                 choice.second = candidate;
             }
         }
@@ -181,7 +177,7 @@ control Spread(in service_t service, in bit<48> now, out bit<32> spread_us) {
 control Selection(in service_t service, in bit<32> flow_hash, in bit<1> stateless, in bit<48> now,
                   out instance_t instance) {
     Spread() spread;
-    LookUpLoad() look_up;
+    Believe() believe;
     Candidate() c0;
     Candidate() c1;
     Candidate() c2;
@@ -193,11 +189,15 @@ control Selection(in service_t service, in bit<32> flow_hash, in bit<1> stateles
     choice_t choice;
 
     apply {
-        choice = { flow_hash, stateless, 0, 0, 0, 0, 0, { 0, 0, 0, 0 }, { 0, 0, 0, 0 } };
-        if (service.total_weight != 0) {
+        choice = { flow_hash, service.policy, ~stateless, 0, 0, 0, 0, { WORST, 0, 0, 0 },
+                   { WORST, 0, NO_COST, 0 } };
+        if (stateless == 1 && service.policy[1:1] == 1) {
+            choice.policy = CATS_POLICY_HASH;
+        }
+        if (choice.policy == CATS_POLICY_STATIC && service.total_weight != 0) {
             choice.static_point = flow_hash % service.total_weight;
         }
-        if (service.policy == CATS_POLICY_LEAST && stateless == 0 && service.spread_us != 0) {
+        if (choice.policy == CATS_POLICY_LEAST && service.spread_us != 0) {
             spread.apply(service, now, choice.spread_us);
         }
         c0.apply(service, choice, now);
@@ -211,21 +211,21 @@ control Selection(in service_t service, in bit<32> flow_hash, in bit<1> stateles
 
         bit<32> step_us = choice.first.step_us;
         instance = choice.first.instance;
-        if (service.policy == CATS_POLICY_STATIC) {
+        if (choice.policy == CATS_POLICY_STATIC) {
             // Flows of a silent instance are shared out by their hash, unless all are silent.
             if (choice.static_silent == 0 || choice.first.rank[63:63] == 1) {
                 instance = choice.by_weight;
             }
-        } else if (choice.second.instance != 0 && choice.second.cost < choice.first.cost) {
-            instance = choice.second.instance;
-            step_us = choice.second.step_us;
-        }
-        if (service.policy[1:1] == 1 && stateless == 0 && instance != 0) {
+        } else if (choice.policy[1:1] == 1) {
+            if (choice.policy == CATS_POLICY_P2C && choice.second.cost < choice.first.cost) {
+                instance = choice.second.instance;
+                step_us = choice.second.step_us;
+            }
             // Until the instance says more, count the request that is sent to it now.
             bit<32> wait;
-            bit<48> age;
-            look_up.apply(instance, now, wait, age);
-            if (age <= service.load_ttl_us && wait <= WAIT_LIMIT_US) {
+            bit<1> silent;
+            believe.apply(service, instance, now, UNKNOWN_US, wait, silent);
+            if (wait <= WAIT_LIMIT_US) {
                 wait = wait + step_us;
                 if (wait > WAIT_LIMIT_US) {
                     wait = WAIT_LIMIT_US;

@@ -33,6 +33,7 @@ from p4cats.compiler.driver import compile_text
 from p4cats.compiler.parse.preprocessor import preprocess_to_text
 from p4cats.controller.controller import Controller
 from p4cats.controller.flows import Flow
+from p4cats.controller.metrics import Report
 from p4cats.controller.overview import Overview
 from p4cats.controller.switches import PipelineFiles
 from p4cats.halfsiphash import tag
@@ -297,6 +298,28 @@ def test_drained_instance_keeps_its_flows_and_a_dead_one_loses_them(on_model):
         assert (await network.receiver_of(request(network)))[0] == "chat-edge2"
 
     on_model(body)
+
+
+def test_drained_instance_that_has_no_request_left_is_gone_and_comes_back_when_it_is_up(on_model):
+    async def body(network, controller):
+        overview = Overview(controller)
+
+        async def standing():
+            return next(view["state"] for view in await overview.instances() if view["id"] == 1)
+
+        controller.set_instance(1, "drained")
+        controller.report([Report(1, 0, in_flight=1)])
+        assert await standing() == "drained"
+        controller.report([Report(1, 0, seq=1)])
+        assert await standing() == "gone"
+        await asyncio.wait_for(controller.converged(), 30)
+        controller.set_instance(1, "up")
+        assert await standing() == "up"
+        await asyncio.wait_for(controller.converged(), 30)
+        assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
+
+    chat = TOPOLOGY.services["chat"].model_copy(update={"affinity_timeout_us": 0})
+    on_model(body, TOPOLOGY.model_copy(update={"services": {"chat": chat}}))
 
 
 def test_detour_by_a_segment_arrives(on_model):
