@@ -157,6 +157,7 @@ class Decision(Packet):
 
 
 _NEXT: dict[int, type[Packet]] = {6: TCP, 17: UDP, 41: IPv6}
+_REPORTED: dict[int, type[Packet]] = {3: Ether, 5: IPv6}
 
 
 class IntShim(Packet):
@@ -278,7 +279,7 @@ class Report(Packet):
 
     def guess_payload_class(self, payload: bytes) -> type[Packet]:
         """Return the layer of what is reported: an Ethernet frame for InType 3."""
-        return {3: Ether, 5: IPv6}.get(self.in_type, Raw)
+        return _REPORTED.get(self.in_type, Raw)
 
 
 bind_layers(UDP, IntShim, dport=protocol.INT_PORT)
