@@ -187,8 +187,8 @@ class Object:
         """The object's own types."""
         return Btf(_capi.lib().bpf_object__btf(self._pointer), owned=False)
 
-    def set_global(self, name: str, value: int) -> None:
-        """Set an integer `const volatile` (or initialised) global variable; before `load`."""
+    def set_global(self, name: str, value: int | bytes) -> None:
+        """Set a `const volatile` (or initialised) global variable, an integer or octets; before `load`."""
         for section in (".rodata", ".data", ".bss"):
             try:
                 section_id = self.btf.find(section, 15)

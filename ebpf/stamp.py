@@ -23,6 +23,8 @@ SHARED_MAPS = (
 )
 PRIORITY = 0xCA75
 """Of our tc filters, so that they are found again and disturb nobody's."""
+STEER_PRIORITY = PRIORITY + 1
+"""Of those of steer, which sees what stamp has stamped."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,11 @@ class Stamp:
         """Return the key of a service at a host."""
         return service_key(inode, address)
 
-    def attach(self, namespace: Path | None, interface: str) -> Attachment:
-        """Attach to both directions of an interface; all or nothing."""
+    def attach(self, namespace: Path | None, interface: str, *, made_qdisc: bool = False) -> Attachment:
+        """Attach to both directions of an interface; all or nothing.
+
+        `made_qdisc`: the interface's clsact qdisc is ours already.
+        """
         inode = netns.inode(namespace)
         programs = self._load(inode).programs
         with netns.entered(namespace):
@@ -73,7 +78,7 @@ class Stamp:
             except OSError as error:
                 where = namespace or "this network namespace"
                 raise ConfigError(f"no interface {interface} in {where}") from error
-            made = TcHook(ifindex, "both").create()
+            made = TcHook(ifindex, "both").create() or made_qdisc
             done = Attachment(str(namespace) if namespace else None, inode, interface, ifindex, made)
             try:
                 TcHook(ifindex, "egress").attach(programs["stamp"], priority=PRIORITY)
@@ -116,24 +121,34 @@ def unpin(pin_dir: Path) -> None:
             directory.rmdir()
 
 
-def detach(attachment: Attachment) -> None:
+def detach(attachment: Attachment, priority: int = PRIORITY) -> None:
     """Undo an attachment; nothing to do when the namespace or the interface is gone."""
+    with still_there(attachment) as there:
+        if not there:
+            return
+        hooks = [TcHook(attachment.ifindex, point) for point in ("egress", "ingress")]
+        for hook in hooks:
+            hook.detach(priority=priority)
+        shared = any(hook.query(priority=other) for hook in hooks for other in (PRIORITY, STEER_PRIORITY))
+        if attachment.made_qdisc and not shared:
+            TcHook(attachment.ifindex, "both").destroy()
+
+
+@contextlib.contextmanager
+def still_there(attachment: Attachment) -> Iterator[bool]:
+    """Enter the namespace of an attachment; False, outside of it, if that is gone or the interface is."""
     path = Path(attachment.netns) if attachment.netns else None
     try:
-        if netns.inode(path) != attachment.inode:
-            return  # the path leads to another namespace by now
+        same = netns.inode(path) == attachment.inode
     except UserError:
-        return
-    with netns.entered(path):
-        try:
-            if socket.if_nametoindex(attachment.interface) != attachment.ifindex:
-                return
-        except OSError:
-            return
-        for point in ("egress", "ingress"):
-            TcHook(attachment.ifindex, point).detach(priority=PRIORITY)
-        if attachment.made_qdisc:
-            TcHook(attachment.ifindex, "both").destroy()
+        same = False
+    with netns.entered(path if same else None):
+        if same:
+            try:
+                same = socket.if_nametoindex(attachment.interface) == attachment.ifindex
+            except OSError:
+                same = False
+        yield same
 
 
 @contextlib.contextmanager
