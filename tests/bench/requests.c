@@ -4,15 +4,19 @@
 //   requests serve ADDRESS PORT                                    until it is killed; prints "ready"
 //   requests ask ADDRESS PORT UDP_PER_S TCP_PER_S SECONDS          prints answers of UDP and of TCP
 //   requests ping ADDRESS PORT COUNT                               UDP, one after the other; prints ns each
+//   requests switch COUNT          two processes on one CPU wake each other; prints ns of CPU time a switch
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -177,8 +181,44 @@ static void ping(long count)
 	}
 }
 
+static double cpu_s(int who)
+{
+	struct rusage r;
+
+	getrusage(who, &r);
+	return r.ru_utime.tv_sec + r.ru_stime.tv_sec + (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+
+static void context_switches(long count)
+{
+	int there[2], back[2];
+	cpu_set_t one;
+	char c = 0;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	if (pipe(there) || pipe(back))
+		die("pipe");
+	if (!fork()) {
+		for (long i = 0; i < count / 2; i++)
+			if (read(there[0], &c, 1) != 1 || write(back[1], &c, 1) != 1)
+				die("child");
+		exit(0);
+	}
+	for (long i = 0; i < count / 2; i++)
+		if (write(there[1], &c, 1) != 1 || read(back[0], &c, 1) != 1)
+			die("parent");
+	wait(0);
+	printf("%.1f\n", 1e9 * (cpu_s(RUSAGE_SELF) + cpu_s(RUSAGE_CHILDREN)) / count);
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "switch")) {
+		context_switches(atol(argv[2]));
+		return 0;
+	}
 	if (argc < 4 || inet_pton(AF_INET6, argv[2], &service.sin6_addr) != 1)
 		return 2;
 	service.sin6_port = htons(atoi(argv[3]));

@@ -127,6 +127,14 @@ def packet() -> Iterator[Figure]:
         yield Figure(name, unit, tuple(samples))
 
 
+def stamp() -> Iterator[Figure]:
+    """The host hooks, per packet and as a share of a CPU under load: see `stamp`."""
+    import stamp as module
+
+    for name, unit, samples in module.measure():
+        yield Figure(name, unit, tuple(samples))
+
+
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "compile": compile_edge,
     "large": compile_large,
@@ -134,10 +142,11 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "p4runtime": p4runtime,
     "xdp": xdp,
     "packet": packet,
+    "stamp": stamp,
     "network": network,
 }
 
-NEED_ROOT = ("xdp", "packet", "network")
+NEED_ROOT = ("xdp", "packet", "stamp", "network")
 
 
 def machine() -> str:

@@ -40,6 +40,8 @@ PINGS = 4000
 PING_RUNS = 9
 PACKET_RUNS = 7
 PACKETS = 4000
+SWITCHES = 800_000
+STORM_RUNS = 5
 BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 
 Rows = Iterator[tuple[str, str, list[float]]]
@@ -51,6 +53,7 @@ def measure() -> Rows:
         yield from per_packet(hosts)
         yield from round_trips(hosts, tool)
         yield from agent_share(hosts, tool)
+        yield from switch_storm(hosts, tool)
 
 
 def _agent(hosts: Hosts, directory: Path, *, beacons: bool = True) -> Agent:
@@ -257,6 +260,25 @@ def _programs(agent: Agent) -> dict[str, tuple[int, int]]:
         name: (sum(i.run_time_ns for i in infos), sum(i.run_count for i in infos))
         for name, infos in found.items()
     }
+
+
+def switch_storm(hosts: Hosts, tool: Path) -> Rows:
+    """Two processes on one CPU that do nothing but wake each other, with the agent and without."""
+    found: dict[str, list[float]] = {"with": [], "without": []}
+    for number in range(STORM_RUNS):
+        for name in ("with", "without") if number % 2 else ("without", "with"):
+            with ExitStack() as stack:
+                if name == "with":
+                    stack.enter_context(_running(hosts))
+                    _storm(tool)  # until the share of sampled tasks has followed the rate
+                found[name].append(_storm(tool))
+    yield "sense.switch_without_ns", "ns/switch", found["without"]
+    yield "sense.switch_added_ns", "ns/switch", _differences(found["with"], found["without"])
+
+
+def _storm(tool: Path) -> float:
+    said = subprocess.run([tool, "switch", str(SWITCHES)], capture_output=True, text=True, check=True)
+    return float(said.stdout)
 
 
 def _differences(ours: list[float], others: list[float]) -> list[float]:
