@@ -49,7 +49,9 @@ action siphash_finish(inout halfsiphash_t s, out bit<32> octets) {
 
 // The tag of a metric that goes to `destination`; k0 and k1 are the key's words.
 control MetricTag(in metric_t metric, in ipv6_t destination, in bit<32> k0, in bit<32> k1, out bit<64> tag) {
-    apply {
+    // Traces show nothing of what is in an action with @secret.
+    @secret
+    action compute() {
         // 0xee: the tag has 64 bits.
         halfsiphash_t s = { k0, k1 ^ 0xee, k0 ^ 0x6c796765, k1 ^ 0x74656462 };
         siphash_word(s, metric.magic ++ metric.version ++ metric.flags ++ metric.key_id);
@@ -71,6 +73,10 @@ control MetricTag(in metric_t metric, in ipv6_t destination, in bit<32> k0, in b
         s.v1 = s.v1 ^ 0xdd;
         siphash_finish(s, second);
         tag = first ++ second;
+    }
+
+    apply {
+        compute();
     }
 }
 

@@ -42,6 +42,7 @@ control LearnMetric(inout headers_t hdr, in standard_metadata_t standard_metadat
     ipv6_t service = 0;
 
     // Metrics of the instance come from this service address and are authenticated by this key.
+    @secret
     action authenticate(bit<32> key_0, bit<32> key_1, ipv6_t source) {
         keyed = 1;
         k0 = key_0;

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p4cats.compiler.backends.model.names import attribute
-from p4cats.compiler.backends.model.trace import Site, source_text
+from p4cats.compiler.backends.model.trace import Site, is_secret, source_text
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Composite, Header, Type
 from p4cats.compiler.source import Span
@@ -329,8 +329,8 @@ class Tracer:
 
     def _action(self, step: Step, table: nodes.Table, entry: Any, how: str = "") -> None:
         action = table.actions[entry.action].action
-        arguments, texts = {}, []
-        for parameter, value in zip(action.data, entry.data, strict=True):
+        arguments, texts = {}, ["…"] if is_secret(action) else []
+        for parameter, value in () if is_secret(action) else zip(action.data, entry.data, strict=True):
             type_ = parameter.variable.type
             arguments[parameter.name] = self.shower.json(value, type_, parameter.name)
             texts.append(f"{parameter.name}={self.shower.text(value, type_, parameter.name)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -83,11 +84,20 @@ def test_response_shows_the_metric_learned_and_blanked() -> None:
     }
     assert writes == {
         "load_wait_us": (1, 0, 1500),
-        "load_sequence": (1, 0, (1 << 40) + 7),
+        "load_sequence": (1, 0, 0x01_01_00000007),
         "load_time_us": (1, 0, 5_000_000),
     }
     changes = [c for s in trace.steps for c in s.data.get("changes", ())]
     assert {"field": "hdr.metric.expected_wait_us", "old": 1500, "new": 0} in changes
+
+
+def test_a_trace_shows_neither_the_key_nor_what_is_computed_with_it() -> None:
+    trace = traced("response")
+    shown = as_text(trace) + json.dumps(trace.as_json())
+    for word in struct.unpack("<2I", trace_edge.KEY):
+        assert str(word) not in shown
+        assert f"{word:x}" not in shown
+    assert "halfsiphash" not in shown
 
 
 def test_drop_names_the_statement_and_its_place() -> None:

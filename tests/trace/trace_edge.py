@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -11,6 +12,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from p4cats import protocol
+from p4cats.halfsiphash import tag
 from p4cats.switch.dataplane import ActionCall, DataPlane, Exact, Lpm, TableEntry
 from p4cats.switch.pipeline import Program
 from p4cats.switch.programs import compile_pipeline
@@ -19,6 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 SERVICE, CLIENT, SERVER = "2001:db8:ca75::53", "2001:db8:1:1::2", "2001:db8:2:1::2"
 HOST_MAC, PORT_MAC = "02:00:00:00:00:01", "02:00:00:00:01:01"
 STEERING = "EdgeIngress.steering"
+KEY = b"\xa1\xb2\xc3\xd4\xe5\xf6\x17\x28"
 
 
 def number(text: str) -> int:
@@ -42,9 +45,11 @@ def entries(policy: str = "hash") -> list[tuple[str, TableEntry]]:
         selection = f"{STEERING}.selection.c{instance - 1}"
         consider = ActionCall(f"{selection}.consider", (instance, 1, 1000 * instance, 20_000, 10_000))
         steer = ActionCall(f"{STEERING}.steer", (number("5f00:0:1::1"), number(f"5f00:0:2:100{instance}::")))
-        trust = ActionCall("EdgeIngress.learn_metric.trust", (number(SERVICE),))
+        key = ActionCall(
+            "EdgeIngress.learn_metric.authenticate", (*struct.unpack("<2I", KEY), number(SERVICE))
+        )
         found += [
-            ("EdgeIngress.learn_metric.metric_keys", TableEntry((Exact(instance), Exact(0)), 0, trust)),
+            ("EdgeIngress.learn_metric.metric_keys", TableEntry((Exact(instance), Exact(1)), 0, key)),
             (f"{selection}.candidates", TableEntry((Exact(1),), 0, consider)),
             (f"{STEERING}.living", TableEntry((Exact(instance),), 0, ActionCall("NoAction"))),
             (f"{STEERING}.instances", TableEntry((Exact(instance),), 0, steer)),
@@ -75,8 +80,9 @@ def response(sequence: int = 7) -> bytes:
     """A response of instance 1 that carries the metric option."""
     plain = frame(SERVICE, CLIENT, b"response", sport=8080, dport=40_000)
     data = protocol.OPTION_DATA.pack(
-        protocol.MAGIC, protocol.VERSION << 4, 0, 1, 8, 7, 6, 5, 4, 0, 3, 1500, 42_000, sequence, 0
+        protocol.MAGIC, protocol.VERSION << 4, 1, 1, 8, 7, 6, 5, 4, 0, 3, 1500, 42_000, sequence, 0
     )
+    data = data[:-8] + tag(KEY, protocol.metric_message(data, IPv6Address(CLIENT)))
     option = bytes([17, protocol.HBH_BYTES // 8 - 1, protocol.OPTION_TYPE, protocol.OPTION_LENGTH]) + data
     length = len(plain) - 14 - 40 + len(option)
     header = plain[14:18] + length.to_bytes(2, "big") + b"\0" + plain[21:54]

@@ -104,6 +104,11 @@ def lvalue_name(e: nodes.Expr) -> str | None:
             return None
 
 
+def is_secret(action: nodes.Action) -> bool:
+    """Whether neither data nor steps of an action are to be shown: it has the annotation @secret."""
+    return action.control_plane.annotation("secret") is not None
+
+
 class _AllFields(Composites):
     """Extracts every field: a trace shows also those that the program never reads."""
 
@@ -153,6 +158,8 @@ class TraceEmitter(BlockEmitter):
         self._context: tuple[str, ...] = (name,)
         self._conditions: dict[int, nodes.Stmt] = {}
         self._select_now: _Selecting | None = None
+        self._silent = False
+        """In an action with @secret: nothing is told."""
 
     def tell(
         self,
@@ -188,10 +195,21 @@ class TraceEmitter(BlockEmitter):
         yield
         self._context = before
 
+    @contextmanager
+    def _in_action(self, action: nodes.Action) -> Iterator[None]:
+        before = self._silent
+        self._silent = before or is_secret(action)
+        with self._within(_short(action.name) + "()"):
+            yield
+        self._silent = before
+
     # -- statements ---------------------------------------------------------------------------
 
     def statement(self, s: nodes.Stmt) -> None:
         """The statement, then what came of it."""
+        if self._silent:
+            super().statement(s)
+            return
         match s:
             case nodes.Switch() | nodes.If() | nodes.Loop() | nodes.Break() | nodes.Continue():
                 super().statement(s)
@@ -207,8 +225,10 @@ class TraceEmitter(BlockEmitter):
                 with self._within(block.name):
                     super().statement(s)
             case nodes.CallAction(action=action):
-                with self._within(_short(action.name) + "()"):
+                with self._in_action(action):
                     super().statement(s)
+                if is_secret(action):
+                    return
             case nodes.CallFunction(function=function):
                 with self._within(f"{function.name}()"):
                     super().statement(s)
@@ -269,7 +289,7 @@ class TraceEmitter(BlockEmitter):
         """Conditions pass through the tracer."""
         s = self._conditions.pop(id(e), None)
         code = super().expression(e)
-        if s is None:
+        if s is None or self._silent:
             return code
         return self._called("branch", s, f", {code}", text=source_text(e.span), span=s.span)
 
@@ -318,7 +338,7 @@ class TraceEmitter(BlockEmitter):
         self.tell("chosen", table, f", {entry}")
 
     def _run(self, ref: nodes.ActionRef, entry: str) -> None:
-        with self._within(_short(ref.action.name) + "()"):
+        with self._in_action(ref.action):
             super()._run(ref, entry)
 
     # -- deparser -----------------------------------------------------------------------------
