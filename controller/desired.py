@@ -23,6 +23,7 @@ from typing import Literal, get_args
 
 from p4cats import protocol
 from p4cats.controller import entries as tables
+from p4cats.controller import telemetry
 from p4cats.controller.entries import Entries, Entry, by_key, entry
 from p4cats.controller.keys import Key
 from p4cats.topologies.addressing import GATEWAY, HostPlan, Plan, SwitchPlan
@@ -71,6 +72,8 @@ class State:
     """Switch by way of which an ingress switch reaches an instance."""
     keys: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     """Keys of the metrics of each site's instances."""
+    telemetry: bool = True
+    """Sample packets, where the topology has a collector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,14 @@ class Desired:
                 *self._service_entries(name, state),
                 *self._instance_entries(name, state),
                 *self._key_entries(state),
+                *self._watch_entries(state),
             ]
         )
+
+    def _watch_entries(self, state: State) -> Iterator[Entry]:
+        """Yield what is sampled."""
+        if self.topology.telemetry is not None and state.telemetry:
+            yield from telemetry.watch_entries(self.plan, self.topology.telemetry)
 
     def settings(self, state: State, service: str) -> ServiceSettings:
         """Return the settings of a service now."""
@@ -207,6 +216,8 @@ class Desired:
             else:
                 yield self._forward(switch, host.switch, self.prefix(host))
         yield entry(tables.LOCAL_SIDS, {"sid": switch.end_sid}, "end")
+        if self.topology.telemetry is not None:
+            yield from telemetry.node_entries(self.plan, switch)
         if switch.role == "edge":
             yield from self._attachment_entries(switch)
 
@@ -215,11 +226,14 @@ class Desired:
             if port.peer.is_host:
                 match = {"port": port.number, "target": GATEWAY}
                 yield entry(tables.ADDRESSES, match, "advertise", mac=port.mac)
-                yield entry(tables.HOST_PORTS, {"port": port.number}, "host_port")
+                watched = int(self.topology.telemetry is not None)
+                yield entry(tables.HOST_PORTS, {"port": port.number}, "host_port", watched=watched)
         for item in self.topology.sites.get(switch.name, ()):
             sid = {"sid": self.plan.dx6_sid(item)}
             yield entry(tables.LOCAL_SIDS, sid, "end_dx6", **self._adjacency(switch, item))
         yield entry(tables.SERVICES, {"address": switch.router_address}, "own_address")
+        if self.topology.telemetry is not None:
+            yield from telemetry.sink_entries(self.plan, switch, self.topology.telemetry)
         if (self.topology.switches[switch.name].metric_option or self.topology.metric_option) == "remove":
             yield entry(tables.METRIC_OPTIONS, {"option_type": protocol.OPTION_TYPE}, "remove")
 

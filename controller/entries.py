@@ -24,16 +24,25 @@ HOST_PORTS = "host_ports"
 SERVICES = "services"
 INSTANCES = "instances"
 LIVING = "living"
+INT_NODES = "int_nodes"
+INT_WATCHLIST = "int_watchlist"
+INT_COLLECTOR = "int_collector"
+CLONE_SESSIONS = "clone sessions"
+"""No table: an entry of the packet replication engine that is treated as one."""
 METRIC_KEYS = "metric_keys"
 METRIC_OPTIONS = "metric_options"
 SLOTS = tuple(f"c{slot}.candidates" for slot in range(protocol.CANDIDATES))
 """Tables of the candidates: slot `n` of every service is an entry of `c<n>.candidates`."""
 
-TRANSIT_TABLES = (ROUTES, LOCAL_SIDS)
+TERNARY_TABLES = frozenset({INT_WATCHLIST})
+"""Tables whose entries have priorities; that of ours is 1."""
+
+TRANSIT_TABLES = (ROUTES, LOCAL_SIDS, INT_NODES)
 EDGE_TABLES = (
     *TRANSIT_TABLES,
     *(ADDRESSES, HOST_PORTS, SERVICES, INSTANCES, LIVING),
     *(METRIC_KEYS, METRIC_OPTIONS),
+    *(INT_WATCHLIST, INT_COLLECTOR, CLONE_SESSIONS),
     *SLOTS,
 )
 
@@ -56,7 +65,7 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """What no two entries of a switch share (no table of ours has priorities)."""
+        """What no two entries of a switch share (all of ours have one priority)."""
         return self.table, self.match
 
     def arg(self, name: str) -> int:

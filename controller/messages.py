@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from finsy import GRPCStatusCode, P4ClientError, P4Schema, P4TableAction, P4TableEntry, P4TableMatch
+from finsy import (
+    GRPCStatusCode,
+    P4ClientError,
+    P4CloneSessionEntry,
+    P4Schema,
+    P4TableAction,
+    P4TableEntry,
+    P4TableMatch,
+)
 from finsy.proto import p4r
 
 from p4cats.controller.difference import Update
-from p4cats.controller.entries import SECRET_TABLES, Entry, entry
+from p4cats.controller.entries import CLONE_SESSIONS, SECRET_TABLES, TERNARY_TABLES, Entry, entry
 
 _KINDS = {"INSERT": p4r.Update.INSERT, "MODIFY": p4r.Update.MODIFY, "DELETE": p4r.Update.DELETE}
 SHOWN = 5
@@ -17,14 +25,28 @@ SHOWN = 5
 
 def encode(update: Update, schema: P4Schema) -> p4r.Update:
     """Return an update as a message; ValueError names the table and field that the program lacks."""
+    return p4r.Update(type=_KINDS[update.kind], entity=_entity(update, schema))
+
+
+def _entity(update: Update, schema: P4Schema) -> p4r.Entity:
     item = update.entry
+    if item.table == CLONE_SESSIONS:
+        session = dict(item.match)["session"]
+        assert isinstance(session, int)
+        return P4CloneSessionEntry(session, replicas=[item.arg("port")]).encode(schema)
     action = None if update.kind == "DELETE" else P4TableAction(item.action, **dict(item.args))
-    table_entry = P4TableEntry(item.table, match=P4TableMatch(item.match), action=action)
-    return p4r.Update(type=_KINDS[update.kind], entity=table_entry.encode(schema))
+    priority = 1 if item.table in TERNARY_TABLES else 0
+    return P4TableEntry(item.table, match=P4TableMatch(item.match), action=action, priority=priority).encode(
+        schema
+    )
 
 
 def decode(entity: p4r.Entity, schema: P4Schema) -> Entry:
-    """Return a table entry that a switch reported."""
+    """Return an entry that a switch reported."""
+    if entity.HasField("packet_replication_engine_entry"):
+        session = P4CloneSessionEntry.decode(entity, schema)
+        port = replica[0] if isinstance(replica := session.replicas[0], tuple) else replica
+        return entry(CLONE_SESSIONS, {"session": session.session_id}, "clone", port=int(port))
     found = P4TableEntry.decode(entity, schema)
     action = found.action
     if isinstance(action, P4TableAction):
@@ -34,12 +56,15 @@ def decode(entity: p4r.Entity, schema: P4Schema) -> Entry:
 
 def tables_to_read(tables: Iterable[str], schema: P4Schema) -> list[p4r.Entity]:
     """Return what a read request asks for: all entries of the tables."""
-    return [P4TableEntry(table).encode(schema) for table in tables]
+    return [
+        (P4CloneSessionEntry() if table == CLONE_SESSIONS else P4TableEntry(table)).encode(schema)
+        for table in tables
+    ]
 
 
 def missing(tables: Iterable[str], schema: P4Schema) -> list[str]:
     """Return the tables that the program lacks."""
-    return [table for table in tables if schema.tables.get(table) is None]
+    return [table for table in tables if table != CLONE_SESSIONS and schema.tables.get(table) is None]
 
 
 def explain(error: P4ClientError, schema: P4Schema) -> str:

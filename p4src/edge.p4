@@ -17,9 +17,13 @@
 #include "include/metrics.p4"
 #include "include/selection.p4"
 #include "include/affinity.p4"
+#include "include/int.p4"
+#include "include/int_edge.p4"
 
 parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
                   inout standard_metadata_t standard_metadata) {
+    IntParser() int_parser;
+
     state start {
         transition select(standard_metadata.ingress_port) {
             CPU_PORT: parse_packet_out;
@@ -87,6 +91,7 @@ parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
         packet.extract(hdr.segments.next);
         transition select(hdr.srh.next_header) {
             PROTO_IPV6: parse_inner;
+            PROTO_UDP: parse_int_in_tunnel;
             default: accept;
         }
     }
@@ -98,11 +103,55 @@ parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
 
     state parse_ipv6 {
         packet.extract(hdr.ipv6);
-        transition select(hdr.ipv6.next_header) {
-            PROTO_HOP_BY_HOP: parse_hop_by_hop;
-            PROTO_TCP: parse_tcp;
+        transition select(hdr.ipv6.next_header, hdr.ipv6.dst[127:112]) {
+            (PROTO_HOP_BY_HOP, _): parse_hop_by_hop;
+            (PROTO_TCP, _): parse_tcp;
+            (PROTO_UDP, CATS_SR_BLOCK): parse_udp_to_sid;
+            (PROTO_UDP, _): parse_udp;
+            (PROTO_ICMPV6, _): parse_icmpv6;
+            default: accept;
+        }
+    }
+
+    // In a tunnel of one segment INT follows the outer header.
+    state parse_udp_to_sid {
+        hdr.outer = hdr.ipv6;
+        hdr.ipv6.setInvalid();
+        transition parse_int_in_tunnel;
+    }
+
+    state parse_int_in_tunnel {
+        int_parser.apply(packet, hdr);
+        packet.extract(hdr.int_stack, ((bit<32>)(hdr.int_shim.length - INT_MD_WORDS)) << 5);
+        transition select(hdr.int_shim.protocol) {
+            PROTO_IPV6: parse_inner;
+            default: accept;
+        }
+    }
+
+    // INT has checksum 0, which no UDP over IPv6 has otherwise (RFC 8200, 8.1).
+    state parse_udp {
+        bit<32> ports = packet.lookahead<bit<32>>();
+        transition select(ports[15:0]) {
+            CATS_INT_PORT: parse_udp_to_int_port;
+            default: parse_ports;
+        }
+    }
+
+    state parse_udp_to_int_port {
+        bit<64> begin = packet.lookahead<bit<64>>();
+        transition select(begin[15:0]) {
+            0: parse_int;
+            default: parse_ports;
+        }
+    }
+
+    state parse_int {
+        int_parser.apply(packet, hdr);
+        packet.extract(hdr.int_stack, ((bit<32>)(hdr.int_shim.length - INT_MD_WORDS)) << 5);
+        transition select(hdr.int_shim.protocol) {
+            PROTO_TCP: parse_ports;
             PROTO_UDP: parse_ports;
-            PROTO_ICMPV6: parse_icmpv6;
             default: accept;
         }
     }
@@ -120,7 +169,7 @@ parser EdgeParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
         packet.extract(hdr.metric);
         transition select(hdr.metric.next_header) {
             PROTO_TCP: parse_tcp;
-            PROTO_UDP: parse_ports;
+            PROTO_UDP: parse_udp;
             default: accept;
         }
     }
@@ -268,11 +317,14 @@ control Steering(inout headers_t hdr, inout metadata_t meta, inout standard_meta
             }
             selection.apply(service, flow_hash, stateless, now, instance);
             placed.count((bit<32>)instance);
+            meta.int_placed = 1;
         }
         if (flow.worth != 0 && instance != 0) {
             flow_entries.write(flow.cell, tag ++ instance[9:0] ++ confirmed ++ flow.now);
         }
         steered.count((bit<32>)instance);
+        meta.instance = instance;
+        meta.int_policy = (bit<8>)service.policy;
         if (hdr.ipv6.hop_limit <= 1) {
             punt(hdr, standard_metadata, meta, PUNT_HOP_LIMIT, 0);
         } else if (!instances.apply().hit) {
@@ -288,6 +340,8 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
     Steering() steering;
     Forwarding() forwarding;
     LearnMetric() learn_metric;
+    IntSource() int_source;
+    IntSink() int_sink;
     service_t service;
 
     action classify(bit<16> id, bit<2> policy, bit<8> compute_weight, bit<8> network_weight,
@@ -321,8 +375,11 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
         } else if (hdr.neighbor.isValid()) {
             neighbor_discovery.apply(hdr, meta, standard_metadata);
         } else if (hdr.outer.isValid()) {
+            meta.tunnelled = 1;
             meta.destination = hdr.outer.dst;
             segment_endpoint.apply(hdr, meta, standard_metadata);
+        } else if (hdr.int_md.isValid()) {
+            meta.destination = hdr.ipv6.dst;   // not to a service: those are steered before they are sampled
         } else if (hdr.ipv6.isValid()) {
             meta.destination = hdr.ipv6.dst;
             switch (services.apply().action_run) {
@@ -347,6 +404,14 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
         if (meta.done == 0) {
             forwarding.apply(hdr, meta, standard_metadata);
             learn = meta.deliver == 1 && meta.done == 0 && hdr.metric.isValid();
+            if (meta.watched == 1 && meta.done == 0 && meta.deliver == 0 &&
+                    (meta.encapsulated == 1 || (meta.tunnelled == 0 && hdr.ports.isValid() &&
+                                                hdr.ipv6.dst[127:112] != CATS_SR_BLOCK))) {
+                int_source.apply(hdr, meta, standard_metadata);
+            }
+        }
+        if (hdr.int_md.isValid() && !hdr.outer.isValid() && (meta.tunnelled == 1 || meta.deliver == 1)) {
+            int_sink.apply(hdr, meta, standard_metadata);
         }
         if (learn) {
             learn_metric.apply(hdr, standard_metadata);
@@ -356,7 +421,33 @@ control EdgeIngress(inout headers_t hdr, inout metadata_t meta, inout standard_m
 }
 
 control EdgeEgress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
-    apply {}
+    IntNode() int_node;
+    IntReport() int_report;
+
+    apply {
+        if (hdr.int_md.isValid()) {
+            if (standard_metadata.instance_type == INSTANCE_TYPE_CLONE) {
+                bit<8> words = hdr.int_shim.length;
+                meta.int_report = 1;
+                int_node.apply(hdr, meta, standard_metadata);
+                int_report.apply(hdr, standard_metadata, (bit<32>)(hdr.int_shim.length - words) << 2);
+            } else if (!hdr.packet_in.isValid()) {
+                meta.int_ingress_port = standard_metadata.ingress_port;
+                meta.int_egress_port = standard_metadata.egress_port;
+                meta.int_ingress_time = standard_metadata.ingress_global_timestamp;
+                int_node.apply(hdr, meta, standard_metadata);
+            }
+            // INT is emitted before hdr.ipv6, which in a tunnel is the inner header.
+            if (!hdr.outer.isValid()) {
+                hdr.outer = hdr.ipv6;
+                hdr.ipv6.setInvalid();
+                if (hdr.metric.isValid()) {
+                    hdr.outer_metric = hdr.metric;
+                    hdr.metric.setInvalid();
+                }
+            }
+        }
+    }
 }
 
 control EdgeCompute(inout headers_t hdr, inout metadata_t meta) {
@@ -370,10 +461,30 @@ control EdgeCompute(inout headers_t hdr, inout metadata_t meta) {
 control EdgeDeparser(packet_out packet, in headers_t hdr) {
     apply {
         packet.emit(hdr.packet_in);
+        packet.emit(hdr.report_ethernet);
+        packet.emit(hdr.report_ipv6);
+        packet.emit(hdr.report_udp);
+        packet.emit(hdr.report);
         packet.emit(hdr.ethernet);
         packet.emit(hdr.outer);
         packet.emit(hdr.srh);
         packet.emit(hdr.segments);
+        packet.emit(hdr.outer_metric);
+        packet.emit(hdr.int_udp);
+        packet.emit(hdr.int_shim);
+        packet.emit(hdr.int_md);
+        packet.emit(hdr.int_node_id);
+        packet.emit(hdr.int_interfaces);
+        packet.emit(hdr.int_latency);
+        packet.emit(hdr.int_queue);
+        packet.emit(hdr.int_ingress_time);
+        packet.emit(hdr.int_egress_time);
+        packet.emit(hdr.int_level2);
+        packet.emit(hdr.int_utilisation);
+        packet.emit(hdr.int_buffer);
+        packet.emit(hdr.int_checksum);
+        packet.emit(hdr.int_decision);
+        packet.emit(hdr.int_stack);
         packet.emit(hdr.ipv6);
         packet.emit(hdr.metric);
         packet.emit(hdr.neighbor);

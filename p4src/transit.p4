@@ -3,12 +3,16 @@
 #include <core.p4>
 #include <v1model.p4>
 
+#include "include/cats_protocol.h"
 #include "include/headers.p4"
+#include "include/int.p4"
 #include "include/forwarding.p4"
 #include "include/srv6.p4"
 
 parser TransitParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
                      inout standard_metadata_t standard_metadata) {
+    IntParser() int_parser;
+
     state start {
         transition select(standard_metadata.ingress_port) {
             CPU_PORT: parse_packet_out;
@@ -66,11 +70,54 @@ parser TransitParser(packet_in packet, out headers_t hdr, inout metadata_t meta,
 
     state parse_1_segment {
         packet.extract(hdr.segments.next);
-        transition accept;
+        transition select(hdr.srh.next_header) {
+            PROTO_UDP: parse_int;
+            default: accept;
+        }
     }
 
     state parse_ipv6 {
         packet.extract(hdr.ipv6);
+        transition select(hdr.ipv6.next_header) {
+            PROTO_UDP: parse_udp;
+            PROTO_HOP_BY_HOP: parse_hop_by_hop;
+            default: accept;
+        }
+    }
+
+    state parse_hop_by_hop {
+        bit<32> begin = packet.lookahead<bit<32>>();
+        transition select(begin) {
+            PROTO_UDP ++ (bit<8>)CATS_HBH_EXT_LENGTH ++ (bit<8>)CATS_OPTION_TYPE ++ (bit<8>)CATS_OPTION_LENGTH:
+                parse_metric;
+            default: accept;
+        }
+    }
+
+    state parse_metric {
+        packet.extract(hdr.metric);
+        transition parse_udp;
+    }
+
+    // INT has checksum 0, which no UDP over IPv6 has otherwise (RFC 8200, 8.1).
+    state parse_udp {
+        bit<32> ports = packet.lookahead<bit<32>>();
+        transition select(ports[15:0]) {
+            CATS_INT_PORT: parse_udp_to_int_port;
+            default: accept;
+        }
+    }
+
+    state parse_udp_to_int_port {
+        bit<64> begin = packet.lookahead<bit<64>>();
+        transition select(begin[15:0]) {
+            0: parse_int;
+            default: accept;
+        }
+    }
+
+    state parse_int {
+        int_parser.apply(packet, hdr);
         transition accept;
     }
 }
@@ -105,7 +152,16 @@ control TransitIngress(inout headers_t hdr, inout metadata_t meta, inout standar
 }
 
 control TransitEgress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
-    apply {}
+    IntNode() int_node;
+
+    apply {
+        if (hdr.int_md.isValid() && !hdr.packet_in.isValid()) {
+            meta.int_ingress_port = standard_metadata.ingress_port;
+            meta.int_egress_port = standard_metadata.egress_port;
+            meta.int_ingress_time = standard_metadata.ingress_global_timestamp;
+            int_node.apply(hdr, meta, standard_metadata);
+        }
+    }
 }
 
 control TransitCompute(inout headers_t hdr, inout metadata_t meta) {
@@ -120,6 +176,20 @@ control TransitDeparser(packet_out packet, in headers_t hdr) {
         packet.emit(hdr.srh);
         packet.emit(hdr.segments);
         packet.emit(hdr.ipv6);
+        packet.emit(hdr.metric);
+        packet.emit(hdr.int_udp);
+        packet.emit(hdr.int_shim);
+        packet.emit(hdr.int_md);
+        packet.emit(hdr.int_node_id);
+        packet.emit(hdr.int_interfaces);
+        packet.emit(hdr.int_latency);
+        packet.emit(hdr.int_queue);
+        packet.emit(hdr.int_ingress_time);
+        packet.emit(hdr.int_egress_time);
+        packet.emit(hdr.int_level2);
+        packet.emit(hdr.int_utilisation);
+        packet.emit(hdr.int_buffer);
+        packet.emit(hdr.int_checksum);
     }
 }
 

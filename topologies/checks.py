@@ -27,7 +27,9 @@ IFNAMSIZ = 15
 
 def problems(topology: Topology) -> Iterator[Problem]:
     """Yield every problem of a topology whose fields are valid one by one."""
-    found = [*_names(topology), *_links(topology), *_hosts(topology), *_instances(topology)]
+    found = [
+        *_names(topology), *_links(topology), *_hosts(topology), *_instances(topology), *_telemetry(topology),
+    ]  # fmt: skip
     yield from found
     if not found:
         yield from _connected(topology)
@@ -55,6 +57,17 @@ def _names(topology: Topology) -> Iterator[Problem]:
     for name in topology.hosts:
         if name in topology.switches:
             yield ("hosts", name), f"{name} is already the name of a switch"
+
+
+def _telemetry(topology: Topology) -> Iterator[Problem]:
+    if topology.telemetry is None:
+        return
+    if topology.telemetry.collector not in topology.hosts:
+        text = _unknown("host", topology.telemetry.collector, list(topology.hosts))
+        yield ("telemetry", "collector"), text
+    for number, name in enumerate(topology.telemetry.services or ()):
+        if name not in topology.services:
+            yield ("telemetry", "services", number), _unknown("service", name, list(topology.services))
 
 
 def _links(topology: Topology) -> Iterator[Problem]:

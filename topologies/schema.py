@@ -154,6 +154,38 @@ class Instance(_Model):
     """Instance identifier, unique in the topology; those not given are counted from 1 in order."""
 
 
+INSTRUCTIONS = {
+    "node": 0, "ports": 1, "latency": 2, "queue": 3, "ingress_time": 4, "egress_time": 5, "level2_ports": 6,
+    "utilisation": 7, "buffer": 8, "checksum": 15,
+}  # fmt: skip
+"""Bits of the INT instruction bitmap by name (docs/protocol.md, 7.2)."""
+Instruction = Literal[
+    "node", "ports", "latency", "queue", "ingress_time", "egress_time", "level2_ports", "utilisation",
+    "buffer", "checksum",
+]  # fmt: skip
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Telemetry(_Model):
+    """In-band telemetry: what is sampled, and the host that the reports go to."""
+
+    collector: Name
+    services: tuple[Name, ...] | None = None
+    """Services whose requests and responses are sampled, None: all."""
+    flow_share: Share = 1.0
+    """Share of flows that are sampled; a flow is sampled whole or not at all."""
+    packet_share: Share = 1.0
+    """Share of the packets of those flows."""
+    instructions: tuple[Instruction, ...] = (
+        "node", "ports", "latency", "queue", "ingress_time", "egress_time",
+    )  # fmt: skip
+    """What every switch adds."""
+    decision: bool = True
+    """Let the source add why a request goes where it goes."""
+    hops: Annotated[int, Field(strict=True, ge=1, le=255)] = 8
+    """Switches that may add data."""
+
+
 class Topology(_Model):
     """A whole network: switches, hosts, links, services and their instances."""
 
@@ -163,6 +195,7 @@ class Topology(_Model):
     links: tuple[Link, ...] = ()
     services: dict[Name, Service] = {}
     instances: tuple[Instance, ...] = ()
+    telemetry: Telemetry | None = None
     authentication: Literal["mac", "none"] = "mac"
     """Whether metrics in packets carry a message authentication code under keys of the controller."""
     key_lifetime_us: Annotated[int, BeforeValidator(_lifetime_us)] = Field(600_000_000, alias="key_lifetime")

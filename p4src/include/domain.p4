@@ -9,9 +9,10 @@
 
 // Sets meta.from_host; drops in-band telemetry of hosts, and what they send to switches, but for beacons.
 control DomainEdge(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
-    // The port leads out of the domain.
-    action host_port() {
+    // The port leads out of the domain. watched: the INT watchlist is not empty.
+    action host_port(bit<1> watched) {
         meta.from_host = 1;
+        meta.watched = watched;
     }
 
     table host_ports {
@@ -23,9 +24,9 @@ control DomainEdge(inout headers_t hdr, inout metadata_t meta, inout standard_me
 
     apply {
         if (host_ports.apply().hit) {
-            bool refused = false;
+            bool refused = hdr.int_udp.isValid();
             if (hdr.outer.isValid()) {
-                refused = hdr.outer.dst[127:112] == CATS_SR_BLOCK;
+                refused = refused || hdr.outer.dst[127:112] == CATS_SR_BLOCK;
             } else if (hdr.ipv6.isValid() && hdr.ipv6.dst[127:112] == CATS_SR_BLOCK) {
                 // A router address is ::1 of a locator.
                 refused = !(hdr.metric.isValid() && hdr.metric.next_header == PROTO_UDP && hdr.ports.isValid() &&

@@ -5,6 +5,7 @@
 #define CATS_FORWARDING_P4
 
 #include "headers.p4"
+#include "int.p4"
 
 counter(DROP_REASONS, CounterType.packets) drops;
 
@@ -78,6 +79,9 @@ control Forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_me
                 if (meta.encapsulated == 0) {
                     hop_limit = hdr.outer.hop_limit;
                 }
+            }
+            if (meta.deliver == 1 && hdr.int_shim.isValid()) {
+                length = length - int_bytes(hdr);   // the sink takes it off
             }
             // A packet that the controller wrote is not on its way yet.
             bool forwarded = !hdr.packet_out.isValid();

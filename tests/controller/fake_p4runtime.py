@@ -16,26 +16,35 @@ from finsy.proto import U128, p4i, p4r, p4r_grpc, rpc_code, rpc_status
 
 from p4cats import switch_status
 
-EXACT, LPM = p4i.MatchField.EXACT, p4i.MatchField.LPM
+EXACT, LPM, TERNARY = p4i.MatchField.EXACT, p4i.MatchField.LPM, p4i.MatchField.TERNARY
 ADJACENCY = {"port": 9, "source": 48, "neighbor": 48}
 SERVICE = {
     "id": 16, "policy": 2, "compute_weight": 8, "network_weight": 8, "total_weight": 32, "load_ttl_us": 48,
     "dead_after_us": 48, "affinity_timeout_us": 48, "spread_us": 24,
 }  # fmt: skip
 CONSIDER = {"instance_id": 16, "static_weight": 16, "delay_us": 24, "wait_us": 24, "step_us": 24}
+WATCHED = {
+    "source": (128, TERNARY), "destination": (128, TERNARY), "protocol": (8, TERNARY),
+    "source_port": (16, TERNARY), "destination_port": (16, TERNARY),
+}  # fmt: skip
+SAMPLE = {
+    "instructions": 16, "decision": 1, "hops": 8, "flow_limit": 16, "packet_limit": 16, "domain_mtu": 16,
+}  # fmt: skip
+REPORT = {"source": 48, "neighbor": 48, "router": 128, "collector": 128, "node_id": 32}
 STEER = {"steer": {"headend": 128, "sid": 128}, "steer_via": {"headend": 128, "via": 128, "sid": 128}}
 REGISTERS = {"load_wait_us": 32, "load_time_us": 48, "service_flows": 64, "flow_entries": 64}
 ROUTES = {"forward": ADJACENCY | {"mtu": 16}, "deliver": ADJACENCY | {"mtu": 16}}
 TRANSIT = {
     "forwarding.routes": ({"destination": (128, LPM)}, ROUTES),
     "segment_endpoint.local_sids": ({"sid": (128, EXACT)}, {"end": {}, "end_dx6": ADJACENCY}),
+    "int_node.int_nodes": ({"version": (4, EXACT)}, {"node": {"node_id": 32, "domain_mtu": 16}}),
 }
 EDGE = TRANSIT | {
     "neighbor_discovery.addresses": (
         {"port": (9, EXACT), "target": (128, EXACT)},
         {"advertise": {"mac": 48}},
     ),
-    "domain_edge.host_ports": ({"port": (9, EXACT)}, {"host_port": {}}),
+    "domain_edge.host_ports": ({"port": (9, EXACT)}, {"host_port": {"watched": 1}}),
     "services": ({"address": (128, EXACT)}, {"classify": SERVICE, "own_address": {}}),
     "steering.instances": ({"instance": (16, EXACT)}, STEER | {"steer_local": ADJACENCY}),
     "steering.living": ({"instance": (16, EXACT)}, {"NoAction": {}}),
@@ -44,6 +53,8 @@ EDGE = TRANSIT | {
         {"authenticate": {"key_0": 32, "key_1": 32, "source": 128}, "trust": {"source": 128}},
     ),
     "learn_metric.metric_options": ({"option_type": (8, EXACT)}, {"blank": {}, "remove": {}}),
+    "int_source.int_watchlist": (WATCHED, {"sample": SAMPLE}),
+    "int_report.int_collector": ({"version": (4, EXACT)}, {"report": REPORT}),
 } | {
     f"steering.selection.c{n}.candidates": ({"service_id": (16, EXACT)}, {f"c{n}.consider": CONSIDER})
     for n in range(8)
@@ -229,6 +240,8 @@ class FakeSwitch(p4r_grpc.P4RuntimeServicer):
                 register = list(REGISTERS)[(entity.register_entry.register_id & 0xFF) - 1]
                 value = self.registers.get((register, entity.register_entry.index.index), 0)
                 cell.register_entry.data.bitstring = value.to_bytes(8, "big").lstrip(b"\0") or b"\0"
+            elif entity.HasField("packet_replication_engine_entry"):
+                pass  # it has no clone sessions
             elif not entity.HasField("table_entry"):
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no registers here")
             else:

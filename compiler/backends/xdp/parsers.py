@@ -7,6 +7,9 @@ sees the packet then, as in simple_switch.
 
 from __future__ import annotations
 
+from itertools import groupby
+from typing import TYPE_CHECKING
+
 from p4cats.compiler.backends.model.usage import walk
 from p4cats.compiler.backends.xdp.storage import (
     AnyPlace,
@@ -33,9 +36,14 @@ from p4cats.compiler.backends.xdp.values import (
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits, Composite, Header, Stack, Struct, Type, Varbit
 
+if TYPE_CHECKING:
+    from p4cats.compiler.backends.xdp.module import Module
+
 STEP_LIMIT = 256
 """States that a parser with a cycle may enter for one packet; then error.ParserTimeout, as P4_16 has it."""
 _LOOK_BYTES = 256
+_FEW_EMITS = 3
+"""Headers in a row that one test in front of them pays for."""
 
 
 class ParserEmitter(TableEmitter):
@@ -46,6 +54,41 @@ class ParserEmitter(TableEmitter):
     _cyclic: set[str]
     emit_pass = ""
     """"size" or "write": which pass of the deparser is under way."""
+
+    def __init__(self, module: Module) -> None:
+        super().__init__(module)
+        self.extracted: set[str] = set()
+        """Validity of headers and stacks that the parser extracts."""
+
+    def statements(self, body: list[nodes.Stmt]) -> None:
+        """Emits in a row of headers that no parser extracts are skipped by one test: few packets have any.
+
+        Where anything is cut, they are a function of their own: each doubles the ways through the program.
+        """
+        if not self.emit_pass:
+            super().statements(body)
+            return
+        for made, run in groupby(body, self._is_made):
+            rest = list(run)
+            if not made or len(rest) < _FEW_EMITS:
+                super().statements(rest)
+                continue
+            valid = (self.place(s.header) for s in rest if isinstance(s, nodes.Emit))
+            self.line(f"if ({' | '.join(h.valid for h in valid if isinstance(h, HeaderPlace))}) {{")
+            self.depth += 1
+            start = len(self.lines)
+            super().statements(rest)
+            if self.pieces.most:
+                self.lines[start:] = self.pieces.piece(self.lines[start:])
+            self.depth -= 1
+            self.line("}")
+
+    def _is_made(self, s: nodes.Stmt) -> bool:
+        """True for the emission of a header that only assignments and setValid make valid."""
+        if not isinstance(s, nodes.Emit):
+            return False
+        header = self.place(s.header)
+        return isinstance(header, HeaderPlace) and header.valid.partition("[")[0] not in self.extracted
 
     def special(self, s: nodes.Stmt) -> None:
         """Parser statements; the rest is left to the base."""
@@ -233,6 +276,7 @@ class ParserEmitter(TableEmitter):
                 self.line(f"{header.at} = pos;")
             self.line(f"pos = AT(pos + {size});")
         self.line(f"{header.valid} = 1;")
+        self.extracted.add(header.valid.partition("[")[0])
         where = e.base if isinstance(e, nodes.FieldRef) else e  # a member of a union, or the element itself
         if isinstance(where, nodes.StackNext):
             stack = self.place(where.base)
