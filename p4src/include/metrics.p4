@@ -65,22 +65,7 @@ control LearnMetric(inout headers_t hdr, in standard_metadata_t standard_metadat
         size = 4096;
     }
 
-    action learn() {
-        bit<32> wait = hdr.metric.expected_wait_us;
-        if (wait != WAIT_UNKNOWN && wait > WAIT_LIMIT_US) {
-            wait = WAIT_LIMIT_US;
-        }
-        load_wait_us.write(hdr.metric.instance, wait);
-        bit<48> time = standard_metadata.ingress_global_timestamp;
-        if (hdr.metric.flags[0:0] == CATS_FLAG_DRAINING) {
-            time = 0;
-        }
-        load_time_us.write(hdr.metric.instance, time);
-        load_sequence.write(hdr.metric.instance, 8w1 ++ hdr.metric.key_id ++ hdr.metric.sequence);
-        metrics.count(METRIC_LEARNED);
-    }
-
-    // What follows is the packet as it was before the host stamped it, but for the header's room.
+    // Type and length stay: RFC 8200, 4 lets no forwarder remove the header.
     action blank() {
         hdr.metric.magic = 0;
         hdr.metric.version = 0;
@@ -118,8 +103,9 @@ control LearnMetric(inout headers_t hdr, in standard_metadata_t standard_metadat
     apply {
         bit<32> instance = hdr.metric.instance;
         if (hdr.metric.magic != CATS_MAGIC || hdr.metric.version != CATS_VERSION) {
-            if (hdr.metric.magic ++ hdr.metric.version ++ hdr.metric.flags ++ hdr.metric.key_id != 0 || instance != 0
-                    || hdr.metric.sequence != 0 || hdr.metric.mac != 0) {
+            // Zeros were blanked before.
+            if (hdr.metric.magic ++ hdr.metric.version ++ hdr.metric.flags ++ hdr.metric.key_id != 0
+                    || instance != 0 || hdr.metric.sequence != 0 || hdr.metric.mac != 0) {
                 metrics.count(METRIC_MALFORMED);
             }
         } else if (instance == 0 || instance >= CATS_INSTANCES) {
@@ -137,7 +123,8 @@ control LearnMetric(inout headers_t hdr, in standard_metadata_t standard_metadat
                 successor = 1;
             }
             bool repeated = last == 8w1 ++ hdr.metric.key_id ++ hdr.metric.sequence;
-            bool stale = last_key == successor || (last_key == hdr.metric.key_id && hdr.metric.sequence < last[31:0]);
+            bool stale = last_key == successor
+                || (last_key == hdr.metric.key_id && hdr.metric.sequence < last[31:0]);
             if (keyed == 0) {
                 bit<48> time;
                 load_time_us.read(time, instance);
@@ -155,7 +142,18 @@ control LearnMetric(inout headers_t hdr, in standard_metadata_t standard_metadat
                     metric_tag.apply(hdr.metric, hdr.ipv6.dst, k0, k1, tag);
                 }
                 if (tag == hdr.metric.mac) {
-                    learn();
+                    bit<32> wait = hdr.metric.expected_wait_us;
+                    if (wait != WAIT_UNKNOWN && wait > WAIT_LIMIT_US) {
+                        wait = WAIT_LIMIT_US;
+                    }
+                    bit<48> time = standard_metadata.ingress_global_timestamp;
+                    if (hdr.metric.flags[0:0] == CATS_FLAG_DRAINING) {
+                        time = 0;
+                    }
+                    load_wait_us.write(instance, wait);
+                    load_time_us.write(instance, time);
+                    load_sequence.write(instance, 8w1 ++ hdr.metric.key_id ++ hdr.metric.sequence);
+                    metrics.count(METRIC_LEARNED);
                 } else {
                     metrics.count(METRIC_FORGED);
                 }

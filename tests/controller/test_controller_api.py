@@ -104,6 +104,37 @@ def test_metrics_change_what_switches_assume(with_client):
     with_client(body, timing=Timing(stale_after_s=1e9, suspect_after_s=1e9, down_after_s=1e9))
 
 
+def test_keys_are_handed_over_with_the_answer_to_a_report_and_shown_nowhere(on_network, tmp_path, caplog):
+    async def body(network):
+        socket = tmp_path / "controller.sock"
+        async with network.controlled(socket):
+            transport = httpx.AsyncHTTPTransport(uds=str(socket))
+            async with httpx.AsyncClient(transport=transport, base_url="http://controller") as http:
+                asked = {"instances": report(i1=1, i2=2), "key_ids": {"1": 0, "2": 0}, "fresh": [1, 2]}
+                keys = []
+                for _ in range(200):
+                    keys += (await http.post("/metrics", json=asked)).json()["keys"]
+                    if {key["instance"] for key in keys} == {1, 2}:
+                        break
+                    await asyncio.sleep(0.01)
+                one, two = sorted(keys, key=lambda key: key["instance"])
+                assert one.keys() == {"instance", "key_id", "key"}
+                assert one["key_id"] == two["key_id"] == 1
+                assert one["key"] != two["key"], "a key belongs to a site"
+                asked = {"instances": report(i1=1), "key_ids": {"1": 1}}
+                assert (await http.post("/metrics", json=asked)).json()["keys"] == []
+                told = [(await http.get(path)).text for path in ("/status", "/services", "/instances")]
+                wrong = {"instances": report(i1=1), "key_ids": {"1": 256}}
+                assert (await http.post("/metrics", json=wrong)).status_code == 422
+        for key in (one["key"], two["key"]):
+            words = [str(int.from_bytes(bytes.fromhex(key)[i : i + 4], "little")) for i in (0, 4)]
+            for secret in (key, *words):
+                assert not any(secret in text for text in (*told, caplog.text))
+
+    caplog.set_level("DEBUG", logger="p4cats")
+    on_network(body)
+
+
 def test_silent_instance_leaves_while_others_report(with_client):
     async def body(network, controller, ask):
         living = controller.sessions["access1"].schema.tables["living"].id
