@@ -81,7 +81,9 @@ class Deployment:
 
     def _start(self) -> None:
         self._tell("building the network")
-        self.switches = SwitchProcesses(self.plan, self._spawn, self.target)
+        self.switches = SwitchProcesses(
+            self.plan, self._spawn, self.target, lambda: self.network.directory / "switches"
+        )
         self.network = Network(self.topology, self.plan, runner=self.switches, seed=self._seed)
         self._stack.enter_context(self.network)
         self._tell("compiling the P4 programs")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from p4cats.errors import UserError
@@ -30,13 +31,17 @@ class SwitchError(UserError):
 class SwitchProcesses:
     """Starts and stops switch processes; the network's SwitchRunner.
 
-    `spawn(argv, **options)` starts a process of the network (cleanup.Run.spawn).
+    `spawn(argv, **options)` starts a process of the network (cleanup.Run.spawn); `states()` is the directory
+    for what switches keep over a restart.
     """
 
-    def __init__(self, plan: Plan, spawn: Callable[..., subprocess.Popen[Any]], target: str):
+    def __init__(
+        self, plan: Plan, spawn: Callable[..., subprocess.Popen[Any]], target: str, states: Callable[[], Path]
+    ):
         self._plan = plan
         self._spawn = spawn
         self._target = target
+        self._states = states
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._starting: set[str] = set()
         self.addresses: dict[str, str] = {}
@@ -53,7 +58,7 @@ class SwitchProcesses:
             self.addresses.get(name, "127.0.0.1:0"),
         ]
         argv += ["--device-id", str(self._plan.switches[name].device_id), "--target", self._target]
-        argv += ["--netns", netns]
+        argv += ["--netns", netns, "--state", str(self._states() / f"{name}.registers")]
         for number, interface in ports.items():
             argv += ["--port", f"{number}@{interface}"]
         self._processes[name] = self._spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -176,6 +176,9 @@ def switch(
     tls_cert: Annotated[Path | None, typer.Option(help="Server certificate (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     tls_ca: Annotated[Path | None, typer.Option(help="CA whose clients are let in (mutual TLS).")] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keeps the registers over an orderly restart.")
+    ] = None,
     target: Targets = Target.AUTO,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the C text that target xdp runs in switch-ID.bpf.c.")
@@ -199,6 +202,7 @@ def switch(
         tls_key=tls_key,
         tls_ca=tls_ca,
         target=_resolve_for_packets(target),
+        state=state,
         keep=Path(f"switch-{device_id}.bpf.c").absolute() if keep else None,
     )
     raise typer.Exit(run_switch(options))

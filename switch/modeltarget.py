@@ -9,6 +9,7 @@ from p4cats.compiler.diagnostics import CompileError
 from p4cats.compiler.ir import nodes as ir
 from p4cats.switch.dataplane import DataPlane, DataPlaneEvents
 from p4cats.switch.errors import invalid
+from p4cats.switch.kept import Kept
 from p4cats.switch.model import ModelDataPlane
 from p4cats.switch.ports import Ports
 
@@ -24,9 +25,10 @@ class ModelTarget:
     atomic_batches = True
     """Packets and requests share the event loop."""
 
-    def __init__(self, ports: Ports, cpu_port: int) -> None:
+    def __init__(self, ports: Ports, cpu_port: int, kept: Kept | None = None) -> None:
         self._ports = ports
         self._cpu_port = cpu_port
+        self._kept = kept or Kept(None)
         self._active: ModelDataPlane | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.early_drops = 0
@@ -35,9 +37,11 @@ class ModelTarget:
     def load(self, program: ir.Program, events: DataPlaneEvents) -> DataPlane:
         """Make a data plane; it gets no packets yet."""
         try:
-            return ModelDataPlane(program, self._ports.send, events, cpu_port=self._cpu_port)
+            plane = ModelDataPlane(program, self._ports.send, events, cpu_port=self._cpu_port)
         except CompileError as error:
             raise invalid(f"the model target cannot run this program: {error}") from error
+        self._kept.restore(plane.engine.registers)
+        return plane
 
     def activate(self, dataplane: DataPlane) -> None:
         """Packets run through this data plane from the next one on."""
@@ -72,9 +76,11 @@ class ModelTarget:
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def stop(self) -> None:
-        """Stop ticking."""
+        """Stop ticking; keep what the program has written."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._active is not None:
+            self._kept.save(self._active.engine.registers)
 
     def _tick(self) -> None:
         self.start()

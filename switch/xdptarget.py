@@ -13,6 +13,7 @@ from p4cats.compiler.ir import nodes as ir
 from p4cats.ebpf.errors import EbpfError
 from p4cats.switch.dataplane import DataPlane, DataPlaneEvents
 from p4cats.switch.errors import invalid
+from p4cats.switch.kept import Kept
 from p4cats.switch.ports import Ports
 from p4cats.switch.xdp import LoadError, XdpDataPlane
 from p4cats.switch.xdp.attach import Attachments
@@ -29,11 +30,17 @@ class XdpTarget:
     name = "xdp"
 
     def __init__(
-        self, ports: Ports, cpu_port: int, netns: str | None = None, keep: Path | None = None
+        self,
+        ports: Ports,
+        cpu_port: int,
+        netns: str | None = None,
+        keep: Path | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._ports = ports
         self._cpu_port = cpu_port
         self._keep = keep
+        self._kept = kept or Kept(None)
         self._active: XdpDataPlane | None = None
         self._watched: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -51,6 +58,7 @@ class XdpTarget:
             raise invalid(f"the xdp target cannot run this program: {error}") from error
         if self._keep is not None:
             print(f"p4cats: generated C: {self._keep}", file=sys.stderr, flush=True)
+        self._kept.restore(plane.registers)
         return plane
 
     def activate(self, dataplane: DataPlane) -> None:
@@ -121,11 +129,13 @@ class XdpTarget:
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def stop(self) -> None:
-        """Stop; take the program off the interfaces."""
+        """Stop; take the program off the interfaces and keep what it has written."""
         if self._timer is not None:
             self._timer.cancel()
         self._unwatch()
         self.attachments.close()
+        if self._active is not None:
+            self._kept.save(self._active.registers)
 
     def _tick(self) -> None:
         self.start()

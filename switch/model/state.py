@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from p4cats.compiler.ir import nodes
@@ -42,6 +42,16 @@ class Registers:
     def read(self, index: int) -> object:
         """A cell as the control plane sees it: unsigned pattern, or a tuple."""
         return self._outside(self._check(index), self.type)
+
+    @property
+    def signature(self) -> str:
+        """Size and type of the cells."""
+        return f"{self.size} {self.type}"
+
+    def written(self) -> Iterator[tuple[int, object]]:
+        """Yield index and value of the cells that are not zero (of structs: of all)."""
+        cells = self.cells.items() if isinstance(self.cells, dict) else enumerate(self.cells)
+        return ((index, self._outside(cell, self.type)) for index, cell in cells if cell)
 
     def _check(self, index: int) -> Any:
         if not 0 <= index < self.size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from p4cats.compiler.backends.xdp import CellLayout, ValueSetLayout
 from p4cats.switch.dataplane import (
@@ -45,6 +45,22 @@ class XdpRegister:
         """A cell: an unsigned pattern, or nested tuples of such."""
         _check(self._layout.name, index, self._layout.size)
         return self._nested(self._layout.shape, [self._leaf(n, index) for n in range(len(self._views))])
+
+    @property
+    def signature(self) -> str:
+        """Size and type of the cells."""
+        return f"{self._layout.size} {self._layout.shape} {[width for _, _, width in self._layout.leaves]}"
+
+    def written(self) -> Iterator[tuple[int, object]]:
+        """Yield index and value of the cells that are not zero."""
+        words = [size // 8 or 1 for _, size, _ in self._layout.leaves]
+        found = {
+            at // count
+            for view, count in zip(self._views, words, strict=True)
+            for at, value in enumerate(view)
+            if value
+        }
+        return ((index, self.read(index)) for index in sorted(found))
 
     def write(self, index: int, value: object) -> None:
         """Set a cell."""
