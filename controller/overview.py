@@ -94,6 +94,7 @@ class Overview:
             "network_weight": settings.network_weight,
             "affinity_timeout_ms": spec.affinity_timeout_us / 1000,
             "load_ttl_ms": spec.load_ttl_us / 1000,
+            "scores": spec.normalisation.definitions(),
             "instances": len(instances),
             "available": sum(state.availability.get(item.id, "up") == "up" for item in instances),
         }

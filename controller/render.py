@@ -134,6 +134,15 @@ def services(views: list[ServiceView]) -> RenderableType:
     return table
 
 
+def scores(views: list[ServiceView]) -> RenderableType:
+    """Return what the scores of each service are made of."""
+    table = _table("service", "score", "made of")
+    for view in views:
+        for name, meaning in view["scores"].items():
+            table.add_row(view["name"], name, meaning)
+    return table
+
+
 def instances(views: list[InstanceView]) -> RenderableType:
     """Return the instances; flows are those placed by all ingress switches together."""
     table = _table("id", "service", "host", "site", "state", "wait", "in flight", "score", "power", "age",
@@ -152,15 +161,17 @@ def instances(views: list[InstanceView]) -> RenderableType:
 
 
 def raw_metrics(views: list[InstanceView]) -> RenderableType:
-    """Return the raw metrics (L0) of the instances with their fields (p4cats.raw_metrics), a column each."""
+    """Return the raw metrics (L0), a column for each instance, and their fields (p4cats.raw_metrics)."""
     ids = [str(view["id"]) for view in views]
-    table = _table("raw metric", "type", "goes into", "unit", "source", *ids, "what it is", right=tuple(ids))
+    values = _table("raw metric", "unit", *ids, right=tuple(ids))
+    meanings = _table("raw metric", "what it is, and how it is known")
+    meanings.columns[-1].no_wrap = False
     for name, item in DEFINITIONS.items():
-        values = [view["raw"].get(name) for view in views]
-        shown = ["-" if value is None else f"{value:.4g}" for value in values]
-        source = f"{item.source}, {item.statistics}"
-        table.add_row(name, item.metric_type, item.category, item.unit, source, *shown, item.meaning)
-    return table
+        found = [view["raw"].get(name) for view in views]
+        values.add_row(name, item.unit, *("-" if value is None else f"{value:.4g}" for value in found))
+        fields = f"{item.metric_type}, {item.source}, {item.statistics}, of the {item.scope}"
+        meanings.add_row(name, Text.assemble(item.meaning, (f" ({fields})", "dim")))
+    return Group("", values, "", meanings)
 
 
 def explain(view: ExplainView) -> RenderableType:

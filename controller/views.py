@@ -72,6 +72,8 @@ class ServiceView(TypedDict):
     network_weight: int
     affinity_timeout_ms: float
     load_ttl_ms: float
+    scores: dict[str, str]
+    """What each score of its instances is, in words."""
     instances: int
     available: int
     """Instances that take new flows."""

@@ -37,6 +37,7 @@ from p4cats.ebpf.reporter import HttpReporter, Report
 from p4cats.ebpf.sense import Scheduler, Sense
 from p4cats.ebpf.stamp import Stamp
 from p4cats.errors import UserError
+from p4cats.normalisation import Normalisation
 from p4cats.protocol import FLAG_DRAINING
 
 _log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ class Agent:
         self._metrics: dict[int, Metrics] = {}
         self._cpu_use = Average()
         self._run_queue_us = Average()
-        self._published = 0
-        """Score of the processors that stamps carry."""
+        self._normalisations: Sequence[Normalisation] = ()
+        self._published: list[int] = []
+        """Scores of the processors that stamps carry."""
         self._moved: set[int] = set()
         """Instances whose expected wait has changed since their scores were written."""
         self._watts: float | None = None
@@ -199,7 +201,7 @@ class Agent:
             requests = self._counters.requests(instance.id)
             busy |= requests != instance.seen
             instance.seen = requests
-        if normalise.to_integer(self._compute()) != self._published:
+        if self._compute() != self._published:
             self._publish(instances)
         elif self._moved:
             self._publish(i for i in instances if i.id in self._moved)
@@ -226,6 +228,7 @@ class Agent:
     def refresh(self) -> None:
         """Read the node's metrics and the kernel's counters; write what the stamps need of them."""
         now = time.monotonic()
+        self._normalisations = tuple({i.config.normalisation for i in self._instances()})
         self._read_scheduler()
         if self._use_rapl:
             self._watts = self._rapl.power_w() or self._watts
@@ -241,13 +244,14 @@ class Agent:
         self._run_queue_us.add(0.0 if wait_us is None else wait_us, readings)
         self._scheduler = now
 
-    def _compute(self) -> float:
-        return normalise.compute(self._cpu_use.value, self._run_queue_us.value)
+    def _compute(self) -> list[int]:
+        """Return the score of the processors, by each normalisation that is in use."""
+        now = self._cpu_use.value, self._run_queue_us.value
+        return [normalise.to_integer(normalise.compute(*now, by)) for by in self._normalisations]
 
     def _publish(self, instances: Iterable[Instance]) -> None:
         """Learn what is new of instances; write scores, service time and power for their stamps."""
-        compute = self._compute()
-        self._published = normalise.to_integer(compute)
+        self._published = self._compute()
         now = time.monotonic()
         for instance in instances:
             self._moved.discard(instance.id)
@@ -255,7 +259,6 @@ class Agent:
             instance.meter.learn(counters, now)
             metrics = instance.meter.metrics(
                 counters,
-                compute=compute,
                 cpu_use=self._cpu_use.value,
                 network=instance.host.network_use,
                 run_queue_us=self._run_queue_us.value,

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from p4cats.ebpf import system
 from p4cats.ebpf.errors import ConfigError
 from p4cats.ebpf.keys import Key
+from p4cats.normalisation import DEFAULT, Normalisation
 from p4cats.protocol import INSTANCES
 
 _Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
@@ -47,6 +48,8 @@ class InstanceConfig(_Model):
     """Of the power model; both zero: power unknown unless measured."""
     beacons: tuple[IPv6Address, ...] = ()
     """Ingress forwarders that get beacons."""
+    normalisation: Normalisation = DEFAULT
+    """How its raw metrics become scores."""
     draining: bool = False
     """Say so in every stamp: no new flow comes, those that are there stay."""
     key_id: int | None = Field(default=None, ge=1, le=255)

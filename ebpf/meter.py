@@ -168,13 +168,13 @@ class InstanceMeter:
         self,
         counters: dict[str, Any],
         *,
-        compute: float,
         cpu_use: float,
         network: NetworkUse,
         run_queue_us: float,
         measured_w: float | None,
     ) -> Metrics:
         """Return the metrics as of these counters and readings of the node."""
+        by = self.config.normalisation
         in_flight = self.in_flight(counters)
         service_time_us = self.service_time_us(counters)
         wait_us = normalise.expected_wait_us(in_flight, self.config.workers, service_time_us)
@@ -202,9 +202,10 @@ class InstanceMeter:
             run_queue_us=round(run_queue_us),
             power_mw=power_mw,
             scores=normalise.scores(
-                compute,
-                normalise.communication(network.link_use, network.loss),
-                normalise.service(wait_us, service_time_us),
+                normalise.compute(cpu_use, run_queue_us, by),
+                normalise.communication(network.link_use, network.loss, by),
+                normalise.service(wait_us, service_time_us, by),
+                by,
             ),
             seq=counters["stamped"] & 0xFFFFFFFF,
             service_time_us=service_time_us,

@@ -4,29 +4,25 @@ Pure functions. The levels, the categories, the range and its direction are thos
 draft-ietf-cats-metric-definition (sections 3, 4 and 6): integers 0 to 10, **10 is best**; 0-3
 low, 4-7 medium, 8-10 high. The draft names min-max scaling and the sigmoid for
 normalisation, mean, minimum and weighted mean for aggregation, and leaves the formulas to
-implementations; these are ours:
+implementations; ours, with what can be chosen, are in p4cats.normalisation:
 
-    compute        min(min-max of CPU use from 0 to 1, sigmoid of run-queue latency, half at 2000 µs)
-    communication  min(min-max of link use from 0 to 1, sigmoid of loss, half at 1 %)
-    service        sigmoid of the expected wait, half at one service time; 0 when not healthy
-    composed       min(compute, communication, service): the bottleneck
-    norm_fi (L2)   weighted mean of compute 0.3, communication 0.2, service 0.5; 0 when service is 0
+    compute        worse of the scores of CPU use and run-queue latency
+    communication  worse of the scores of link use and loss
+    service        score of the expected wait, in service times; 0 when not healthy
+    composed       the lowest (or the mean) of compute, communication, service
+    norm_fi (L2)   their weighted mean; 0 when service is 0
 
-The sigmoid is the logistic function of ln(x), s(x) = 10 / (1 + (x / half)^2): 10 at 0, 5 at
-`half`, about 0 from ten times that. No category looks at another's input (section 6.4), only the
-last two combine. Scores of other implementations are not comparable (section 4.3): steering
-uses the raw values, which travel beside the scores.
+No category looks at another's input (section 6.4), only the last two combine. Scores of other
+implementations are not comparable (section 4.3): steering uses the raw values, which travel beside
+the scores.
 """
 
 from dataclasses import dataclass
 
-BEST = 10.0
+from p4cats.normalisation import BEST, DEFAULT, Normalisation
+
 UNKNOWN_U32 = 0xFFFFFFFF
 """All ones: a wait or a power that is not known."""
-
-RUN_QUEUE_HALF_US = 2000.0
-LOSS_HALF = 0.01
-WEIGHTS = {"compute": 0.3, "communication": 0.2, "service": 0.5}
 
 
 @dataclass(frozen=True)
@@ -61,49 +57,35 @@ def expected_wait_us(in_flight: int, workers: int, service_time_us: int) -> int:
     return min(max(0, in_flight + 1 - workers) * service_time_us // workers, UNKNOWN_U32 - 1)
 
 
-def min_max(value: float, best: float, worst: float) -> float:
-    """Scale linearly: `best` and beyond gives 10, `worst` and beyond 0. They must differ."""
-    share = (value - worst) / (best - worst)
-    return BEST * min(1.0, max(0.0, share))
-
-
-def sigmoid(value: float, half: float) -> float:
-    """Score a cost without bound: 10 at 0, 5 at `half`, falling towards 0."""
-    ratio = max(0.0, value) / half
-    return BEST / (1.0 + ratio * ratio)  # not **, which raises where * gives infinity
-
-
-def compute(cpu_use: float, run_queue_us: float) -> float:
+def compute(cpu_use: float, run_queue_us: float, by: Normalisation = DEFAULT) -> float:
     """Score a node's processors: use 0..1, and mean wait for a CPU in microseconds."""
-    return min(min_max(cpu_use, 0.0, 1.0), sigmoid(run_queue_us, RUN_QUEUE_HALF_US))
+    return min(by.cpu_use.score(cpu_use), by.run_queue_us.score(run_queue_us))
 
 
-def communication(link_use: float, loss: float) -> float:
+def communication(link_use: float, loss: float, by: Normalisation = DEFAULT) -> float:
     """Score a node's network: use of its link 0..1, and share of packets lost 0..1."""
-    return min(min_max(link_use, 0.0, 1.0), sigmoid(loss, LOSS_HALF))
+    return min(by.link_use.score(link_use), by.loss.score(loss))
 
 
-def service(wait_us: float, service_time_us: float, *, healthy: bool = True) -> float:
+def service(
+    wait_us: float, service_time_us: float, by: Normalisation = DEFAULT, *, healthy: bool = True
+) -> float:
     """Score a service instance: expected wait against its own service time, in microseconds."""
     if not healthy or service_time_us <= 0:
         return 0.0
-    return sigmoid(wait_us, service_time_us)
+    return by.expected_wait.score(wait_us / service_time_us)
 
 
-def composed(*scores: float) -> float:
-    """Combine L1 scores: no better than the worst of them."""
-    return min(scores)
+def composed(compute: float, communication: float, service: float, by: Normalisation = DEFAULT) -> float:
+    """Combine L1 scores: no better than the worst of them, or their mean."""
+    if by.composed == "mean":
+        return (compute + communication + service) / 3
+    return min(compute, communication, service)
 
 
-def norm_fi(compute_score: float, communication_score: float, service_score: float) -> float:
+def norm_fi(compute: float, communication: float, service: float, by: Normalisation = DEFAULT) -> float:
     """Return the L2 score: the weighted mean, gated by the service."""
-    if service_score <= 0:
-        return 0.0
-    return (
-        WEIGHTS["compute"] * compute_score
-        + WEIGHTS["communication"] * communication_score
-        + WEIGHTS["service"] * service_score
-    )
+    return by.weights.mean(compute, communication, service) if service > 0 else 0.0
 
 
 def to_integer(score: float) -> int:
@@ -111,12 +93,12 @@ def to_integer(score: float) -> int:
     return int(min(BEST, max(0.0, score)) + 0.5)
 
 
-def scores(compute_score: float, communication_score: float, service_score: float) -> Scores:
+def scores(compute: float, communication: float, service: float, by: Normalisation = DEFAULT) -> Scores:
     """Return all five scores as integers; rounding comes last."""
     return Scores(
-        norm_fi=to_integer(norm_fi(compute_score, communication_score, service_score)),
-        compute=to_integer(compute_score),
-        communication=to_integer(communication_score),
-        service=to_integer(service_score),
-        composed=to_integer(composed(compute_score, communication_score, service_score)),
+        norm_fi=to_integer(norm_fi(compute, communication, service, by)),
+        compute=to_integer(compute),
+        communication=to_integer(communication),
+        service=to_integer(service),
+        composed=to_integer(composed(compute, communication, service, by)),
     )

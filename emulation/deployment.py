@@ -187,6 +187,7 @@ class Deployment:
                     service_time_us=i.service_time.mean_us,
                     idle_w=i.idle_power_w,
                     peak_w=i.peak_power_w,
+                    normalisation=self.topology.services[i.service].normalisation,
                     beacons=ingresses,
                 )
                 for i in self.topology.instances
@@ -195,8 +196,14 @@ class Deployment:
             yield HostConfig(
                 netns=Path(self.network.netns(host)),
                 interface=self.plan.hosts[host].interface,
+                path_mtu=self._smallest_mtu(),
                 instances=tuple(instances),
             )
+
+    def _smallest_mtu(self) -> int:
+        """Of all links, in octets: what a stamped packet must fit on its way to any client."""
+        wires = (*self.topology.hosts.values(), *self.topology.links)
+        return min(wire.mtu for wire in wires)
 
     def check(self) -> None:
         """Raise DeploymentError if a part has ended by itself."""

@@ -315,14 +315,23 @@ def status(network: Network = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def services(network: Network = None, as_json: AsJson = False) -> None:
+def services(
+    network: Network = None,
+    as_json: AsJson = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also how their scores are made of raw metrics.")
+    ] = False,
+) -> None:
     """The services, their addresses and policies.
 
-    Example: p4cats services
+    Example: p4cats services -v
     """
     from p4cats.controller import client, render
 
-    _show(as_json, client.connect(network).services(), render.services)
+    views = client.connect(network).services()
+    _show(as_json, views, render.services)
+    if verbose and not as_json:
+        _show(False, views, render.scores)
 
 
 @app.command()

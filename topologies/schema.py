@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from p4cats import protocol
 from p4cats.errors import UserError
+from p4cats.normalisation import DEFAULT, Normalisation
 from p4cats.topologies import checks, diagnostics, units
 
 SHORTEST_KEY_LIFETIME_US = 2_000_000
@@ -124,6 +125,8 @@ class Service(_Model):
     """A flow idle for that many microseconds may be placed anew."""
     load_ttl_us: Microseconds = Field(500_000, alias="load_ttl")
     """A load older than that many microseconds counts as unknown."""
+    normalisation: Normalisation = DEFAULT
+    """How raw metrics of its instances become scores."""
     dead_after_us: Microseconds = Field(100_000, alias="dead_after")
     """An instance not heard for that many microseconds takes no new flow; 0: it always does."""
 

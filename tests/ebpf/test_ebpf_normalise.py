@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from p4cats.ebpf import normalise
 from p4cats.ebpf.meter import Average
 from p4cats.ebpf.power import Rapl, model_w
+from p4cats.normalisation import MinMax, Normalisation, Sigmoid, Weights
 
 share = st.floats(0, 1)
 microseconds = st.floats(0, 1e9)
@@ -46,19 +48,64 @@ def test_more_load_never_scores_better(a, b, x, y):
 
 @given(st.floats(0.001, 1e9))
 def test_sigmoid_is_10_at_zero_5_at_half_and_0_at_infinity(half):
-    assert normalise.sigmoid(0, half) == 10
-    assert normalise.sigmoid(half, half) == 5
-    assert normalise.sigmoid(math.inf, half) == 0
-    assert normalise.sigmoid(10 * half, half) < 0.1
+    sigmoid = Sigmoid(half=half)
+    assert sigmoid.score(0) == 10
+    assert sigmoid.score(half) == 5
+    assert sigmoid.score(math.inf) == 0
+    assert sigmoid.score(10 * half) < 0.1
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_min_max_keeps_its_bounds(value, best, worst):
     if best == worst:
         return
-    assert 0 <= normalise.min_max(value, best, worst) <= 10
-    assert normalise.min_max(best, best, worst) == pytest.approx(10)
-    assert normalise.min_max(worst, best, worst) == 0
+    scale = MinMax(best=best, worst=worst)
+    assert 0 <= scale.score(value) <= 10
+    assert scale.score(best) == pytest.approx(10)
+    assert scale.score(worst) == 0
+
+
+@given(score, score, score, st.tuples(share, share, share).filter(lambda w: sum(w) > 0.01))
+def test_whatever_the_weights_the_level_2_score_lies_between_the_others(
+    compute, communication, service, weights
+):
+    by = Normalisation(
+        weights=Weights(**dict(zip(Weights.model_fields, weights, strict=True))), composed="mean"
+    )
+    for value in (
+        normalise.composed(compute, communication, service, by),
+        normalise.norm_fi(compute, communication, service or 10, by),
+    ):
+        assert min(compute, communication, service) - 1e-9 <= value
+        assert value <= max(compute, communication, service or 10) + 1e-9
+
+
+def test_a_service_may_choose_its_functions():
+    by = Normalisation.model_validate(
+        {
+            "cpu_use": {"function": "sigmoid", "half": 0.5},
+            "expected_wait": {"function": "min-max", "worst": 4},
+        }
+    )
+    assert normalise.compute(0.5, 0, by) == 5
+    assert normalise.service(2000, 1000, by) == 5
+    assert "CPU use (sigmoid, 5 at 0.5)" in by.definitions()["compute"]
+    assert by.definitions().keys() == normalise.scores(1, 1, 1, by).as_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cpu_use": {"function": "sigmoid", "half": 0}},
+        {"loss": {"function": "min-max", "best": 1, "worst": 1}},
+        {"loss": {"function": "z-score"}},
+        {"weights": {"compute": 0, "communication": 0, "service": 0}},
+        {"colour": "red"},
+    ],
+)
+def test_functions_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        Normalisation.model_validate(wrong)
 
 
 @given(score, score, score)
