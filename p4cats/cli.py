@@ -212,6 +212,8 @@ def switch(
 def agent(config: Annotated[Path, typer.Argument(metavar="AGENT.json")]) -> None:
     """Run the host hooks (sense, stamp, beacons) of the hosts that a file describes, until ended.
 
+    SIGHUP lets it read the file again; what has not changed goes on undisturbed.
+
     Example: p4cats agent /etc/p4cats/agent.json
     """
     from p4cats.ebpf.agent import run_agent
