@@ -22,7 +22,6 @@
 
 #define WAIT_LIMIT_US 0xFFFFFFu
 #define WAIT_UNKNOWN 0xFFFFFFFFu
-#define NEVER (~0ULL)
 #define UNKEYED_SEQUENCE_US 1000000
 #ifndef STEER_NOW_US
 #define STEER_NOW_US (bpf_ktime_get_ns() / 1000) /* a test sets its own clock */
@@ -162,7 +161,7 @@ struct {
 } stats SEC(".maps");
 
 /* This host's address, the source of its tunnels; beacons come to it. Set before loading. */
-const volatile __u8 headend[16] = {};
+const volatile __u32 headend[4] = {};
 
 #define COUNT(reason) \
 	do { \
@@ -171,6 +170,16 @@ const volatile __u8 headend[16] = {};
 		if (counted) \
 			counted->reason++; \
 	} while (0)
+
+/* Word by word: of what is volatile the compiler must not guess the value. */
+static __always_inline void read_headend(__u8 *address)
+{
+	for (int i = 0; i < 4; i++) {
+		__u32 part = headend[i];
+
+		__builtin_memcpy(address + 4 * i, &part, sizeof(part));
+	}
+}
 
 static __always_inline __u32 word(const __u8 *address, int number)
 {
@@ -268,18 +277,35 @@ __attribute__((noinline)) int find(const struct steer_bucket *bucket, const stru
 	return 0;
 }
 
-/* The wait and the age of an instance's load. */
-static __always_inline __u64 look_up(__u32 instance, __u64 now, __u32 *wait_us)
+struct ranked {
+	__u64 rank; /* lowest is best; the first bit: silent */
+	__u64 cost; /* in microseconds; bit 32: silent */
+	__u32 step_us;
+	__u32 instance;
+};
+
+struct choice {
+	__u64 now, spread_us, load_ttl_us, dead_after_us;
+	__u32 hash, point;
+	__u32 by_weight; /* 0: not yet */
+	__u8 policy, compute_weight, network_weight;
+	__u8 stateless, by_weight_silent;
+	__u8 reserved[7];
+	struct ranked first, second;
+};
+
+/* The wait of an instance as packets told it, `given_us` where that is too old or unknown; and whether the
+ * instance is silent. */
+static __always_inline __u32 believe(__u32 instance, const struct choice *choice, __u32 given_us, __u64 *silent)
 {
 	struct steer_load *load = bpf_map_lookup_elem(&loads, &instance);
+	__u64 learned = load ? load->learned_us : 0;
+	__u64 age = choice->now > learned ? choice->now - learned : 0; /* another processor may be ahead */
 
-	*wait_us = WAIT_UNKNOWN;
-	if (!load)
-		return NEVER;
-	*wait_us = load->wait_us;
-	if (!load->learned_us)
-		return NEVER;
-	return now > load->learned_us ? now - load->learned_us : 0;
+	*silent = age > choice->dead_after_us;
+	if (!load || !learned || age > choice->load_ttl_us || load->wait_us > WAIT_LIMIT_US)
+		return given_us;
+	return load->wait_us;
 }
 
 static __always_inline __u64 spread(const struct steer_service *service, __u64 now)
@@ -307,23 +333,6 @@ static __always_inline __u64 spread(const struct steer_service *service, __u64 n
 	return product > WAIT_LIMIT_US ? WAIT_LIMIT_US : product;
 }
 
-struct ranked {
-	__u64 rank; /* lowest is best; the first bit: silent */
-	__u64 cost; /* in microseconds; bit 32: silent */
-	__u32 step_us;
-	__u32 instance;
-};
-
-struct choice {
-	__u64 now, spread_us, load_ttl_us, dead_after_us;
-	__u32 hash, point;
-	__u32 by_weight; /* 0: not yet */
-	__u8 policy, compute_weight, network_weight;
-	__u8 stateless, by_weight_silent;
-	__u8 reserved[7];
-	struct ranked first, second;
-};
-
 static __always_inline int weighs(const struct choice *choice)
 {
 	return choice->policy >= CATS_POLICY_LEAST && !choice->stateless;
@@ -333,13 +342,14 @@ static __always_inline int weighs(const struct choice *choice)
 __attribute__((noinline)) int consider(struct choice *choice, const struct steer_candidate *candidate)
 {
 	struct ranked this = {};
-	__u64 age, silent, cost;
+	__u64 silent, cost;
 	__u32 score, wait;
 
 	if (!choice || !candidate)
 		return 0;
-	age = look_up(candidate->instance, choice->now, &wait);
-	silent = !choice->stateless && choice->dead_after_us && age > choice->dead_after_us;
+	wait = believe(candidate->instance, choice, candidate->fallback_wait_us, &silent);
+	if (choice->stateless)
+		silent = 0;
 	if (choice->policy == CATS_POLICY_STATIC) {
 		if (!choice->by_weight && choice->point < candidate->weight) {
 			choice->by_weight = candidate->instance;
@@ -356,8 +366,6 @@ __attribute__((noinline)) int consider(struct choice *choice, const struct steer
 	this.instance = candidate->instance;
 	this.step_us = candidate->wait_step_us;
 	if (weighs(choice)) {
-		if (age > choice->load_ttl_us || wait > WAIT_LIMIT_US)
-			wait = candidate->fallback_wait_us;
 		wait += (score >> 16) * choice->spread_us >> 16;
 		if (wait > WAIT_LIMIT_US)
 			wait = WAIT_LIMIT_US;
@@ -392,6 +400,7 @@ static __always_inline __u32 choose(const struct steer_service *service, const s
 	};
 	struct ranked *best = &choice.first;
 	struct steer_load *load;
+	__u64 silent;
 	__u32 wait;
 
 	if (service->policy == CATS_POLICY_LEAST && !flow->stateless && service->spread_us)
@@ -406,8 +415,8 @@ static __always_inline __u32 choose(const struct steer_service *service, const s
 	if (choice.policy == CATS_POLICY_P2C && choice.second.instance && choice.second.cost < choice.first.cost)
 		best = &choice.second;
 	load = bpf_map_lookup_elem(&loads, &best->instance);
-	if (weighs(&choice) && best->instance && load &&
-	    look_up(best->instance, now, &wait) <= service->load_ttl_us && wait <= WAIT_LIMIT_US) {
+	wait = believe(best->instance, &choice, WAIT_UNKNOWN, &silent);
+	if (weighs(&choice) && best->instance && load && wait <= WAIT_LIMIT_US) {
 		/* Until the instance says more, count the request that is sent to it now. */
 		wait += best->step_us;
 		load->wait_us = wait < WAIT_LIMIT_US ? wait : WAIT_LIMIT_US;
@@ -466,7 +475,7 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct steer
 	outer.version_class_flow |= bpf_htonl(hash & 0xFFFFF);
 	outer.next_header = NEXT_IPV6;
 	outer.hop_limit = HOP_LIMIT;
-	__builtin_memcpy(outer.source, (const void *)headend, sizeof(outer.source));
+	read_headend(outer.source);
 	__builtin_memcpy(outer.destination, to->sid, sizeof(outer.destination));
 	if (to->has_via) {
 		routing.next_header = NEXT_IPV6;
@@ -542,14 +551,16 @@ int steer(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	identify(&flow, ip, ports);
 	chosen = place(service, &flow);
-	instance = bpf_map_lookup_elem(&instances, &chosen);
 	counted = bpf_map_lookup_elem(&counts, &chosen);
-	if (!chosen || !instance || !counted) {
+	if (counted) {
+		counted->steered++;
+		counted->placed += flow.placed;
+	}
+	instance = bpf_map_lookup_elem(&instances, &chosen);
+	if (!chosen || !instance) {
 		COUNT(no_instance);
 		return TC_ACT_SHOT;
 	}
-	counted->steered++;
-	counted->placed += flow.placed;
 	if (encapsulate(skb, instance, ip, flow.hash)) {
 		COUNT(not_grown);
 		return TC_ACT_SHOT;
@@ -635,10 +646,12 @@ static __always_inline void learn(const struct ipv6 *ip, const struct metric_hea
 static __always_inline int is_beacon(const struct ipv6 *ip, const struct metric_header *option, void *end)
 {
 	const __u8 *udp = (const void *)(option + 1);
+	__u8 own[16];
 
+	read_headend(own);
 	return option->next_header == NEXT_UDP && (void *)(udp + 4) <= end &&
 	       udp[2] == CATS_BEACON_PORT >> 8 && udp[3] == (CATS_BEACON_PORT & 0xFF) &&
-	       same_address(ip->destination, (const __u8 *)headend);
+	       same_address(ip->destination, own);
 }
 
 SEC("tc")

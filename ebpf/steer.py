@@ -113,6 +113,7 @@ class Steering:
             for point, name in (("ingress", "metrics"), ("egress", "steer")):
                 program = self._object.programs[name]
                 TcHook(ifindex, point).attach(program, priority=STEER_PRIORITY, replace=True)
+        self._set_routes()
         return self.attachment
 
     def apply(self, view: View) -> int:
@@ -166,7 +167,8 @@ class Steering:
 
     def _set_routes(self) -> None:
         """Give each service a route whose MTU leaves room for the outer header; remove those of others."""
-        assert self.attachment is not None
+        if self.attachment is None:
+            return
         index, wanted = self.attachment.ifindex, {str(address) for address in self._addresses}
         with netns.entered(self._namespace), IPRoute() as routes:
             mtu = int(routes.get_links(index)[0].get_attr("IFLA_MTU"))

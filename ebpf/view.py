@@ -14,7 +14,7 @@ from p4cats.ebpf.keys import NO_KEY, Key
 from p4cats.protocol import CANDIDATES, INSTANCES
 
 _MAX_24 = (1 << 24) - 1
-_MAX_48 = (1 << 48) - 1
+_MAX_47 = (1 << 47) - 1
 InstanceId = Annotated[int, Field(ge=1, lt=INSTANCES)]
 
 
@@ -44,8 +44,8 @@ class Service(_Model):
     policy: Literal["static", "hash", "least", "p2c"] = "least"
     compute_weight: int = Field(default=1, ge=0, le=255)
     network_weight: int = Field(default=1, ge=0, le=255)
-    load_ttl_us: int = Field(default=500_000, ge=0, le=_MAX_48)
-    dead_after_us: int = Field(default=100_000, ge=0, le=_MAX_48)
+    load_ttl_us: int = Field(default=500_000, ge=0, le=_MAX_47)
+    dead_after_us: int = Field(default=100_000, ge=1, le=_MAX_47)
     affinity_timeout_us: int = Field(default=30_000_000, ge=0, le=32_400_000_000)
     spread_us: int = Field(default=0, ge=0, le=_MAX_24)
     candidates: tuple[Candidate, ...] = Field(default=(), max_length=CANDIDATES)

@@ -189,7 +189,7 @@ control Selection(in service_t service, in bit<32> flow_hash, in bit<1> stateles
     choice_t choice;
 
     apply {
-        choice = { flow_hash, service.policy, ~stateless, 0, 0, 0, 0, { WORST, 0, 0, 0 },
+        choice = { flow_hash, service.policy, ~stateless, 0, 0, 0, 0, { WORST, 0, NO_COST, 0 },
                    { WORST, 0, NO_COST, 0 } };
         if (stateless == 1 && service.policy[1:1] == 1) {
             choice.policy = CATS_POLICY_HASH;
