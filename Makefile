@@ -29,7 +29,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test nightly lint format bench fuzz golden clean
+.PHONY: help deps demo test nightly lint format bench fuzz herding golden clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench: $(READY) ## measure; writes build/bench.json
 
 fuzz: $(READY) ## 10,000 mutated programs: each compiles and runs, or is refused with diagnostics
 	@$(BIN)/python tests/conformance/program_fuzz.py 10000
+
+herding: $(READY) ## simulate 100 ingress forwarders: the table and figure of docs/herding.md
+	@$(BIN)/python tests/deciding/herding.py
 
 golden: $(READY) ## write the golden files of the tests anew: review the difference
 	@P4CATS_GOLDEN=write $(BIN)/pytest -q tests/unit tests/conformance tests/trace

@@ -98,10 +98,10 @@ class Edge:
         write("EdgeIngress.services", entry)
         self._classified = True
 
-    def add(self, instance: int, *, weight: int = 1, delay_us: int = 0) -> None:
+    def add(self, instance: int, *, weight: int = 1, delay_us: int = 0, step_us: int = MS) -> None:
         """Make an instance a candidate; the controller assumes a wait of 20 ms."""
         slot = f"{STEERING}.selection.c{instance - 1}"
-        self._insert(f"{slot}.candidates", Exact(1), "consider", instance, weight, delay_us, 20 * MS, MS)
+        self._insert(f"{slot}.candidates", Exact(1), "consider", instance, weight, delay_us, 20 * MS, step_us)
 
     def drain(self, instance: int) -> None:
         """Let an instance take no new flow."""
