@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from p4cats.controller.entries import mac
+from p4cats.controller.reports import without_int
 from p4cats.topologies.addressing import Plan
 from p4cats.topologies.schema import Topology
 
@@ -164,7 +165,8 @@ class Responder:
 
     def respond(self, switch: str, ingress_port: int, reason: int, mtu: int, frame: bytes) -> list[PacketOut]:
         """Return the frames that answer a punted frame: none if it may not or need not be answered."""
-        error = answer(frame, reason, mtu, self.plan.switches[switch].router_address)
+        quoted = without_int(frame)
+        error = answer(quoted, reason, mtu, self.plan.switches[switch].router_address)
         if error is None:
             return []
         if not self._buckets[switch].take():

@@ -100,6 +100,8 @@ class Deployment:
         )  # fmt: skip
         self._stack.enter_context(_running(controller))
         self.controller = client.ControllerClient(socket)
+        if self.topology.telemetry is not None:
+            self._start_collector(self.topology.telemetry.collector, socket)
         if self._agents:
             self._tell("loading the host hooks (eBPF)")
             self._start_agent(socket)
@@ -145,6 +147,19 @@ class Deployment:
         """Requests that the server of an instance works on or holds in its queue."""
         status = self.server_command(number, "status")
         return int(status["busy"]) + int(status["queued"])
+
+    def _start_collector(self, host: str, controller: Path) -> None:
+        """Collect telemetry reports at a host, in a file beside what else this run leaves."""
+        self.reports = self.network.directory / "reports.jsonl"
+        argv = [sys.executable, "-m", "p4cats", "collect", "--json", str(self.reports)]
+        argv += ["--controller", str(controller)]
+        self.collector = self.network.popen(
+            host, argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        self._stack.callback(end_process, self.collector)
+        assert self.collector.stderr is not None
+        if not self.collector.stderr.readline().startswith(b"collector ready"):
+            raise DeploymentError("the collector of telemetry reports did not start")
 
     def _start_agent(self, controller: Path) -> None:
         directory = self.network.directory

@@ -38,6 +38,8 @@ def run_up(
                 f"{topology.name} is up: {len(topology.switches)} switches, {len(topology.hosts)} hosts. "
                 "Try `p4cats status` and `p4cats instances`; Ctrl-C ends it."
             )
+            if topology.telemetry is not None:
+                console.print(f"Telemetry reports: {running.reports}")
             if cli:
                 running.network.cli()
                 return 0

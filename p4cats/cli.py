@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from p4cats import __version__
+from p4cats import __version__, protocol
 from p4cats.errors import EnvironmentLacksError, UserError
 
 app = typer.Typer(
@@ -220,6 +220,29 @@ def agent(config: Annotated[Path, typer.Argument(metavar="AGENT.json")]) -> None
 
     _need_root("the agent")
     raise typer.Exit(run_agent(config))
+
+
+@app.command()
+def collect(
+    listen: Annotated[
+        str, typer.Option(metavar="[ADDR]:PORT", help="Where reports arrive.")
+    ] = f"[::]:{protocol.REPORT_PORT}",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Append every report, one a line.")
+    ] = None,
+    controller: Annotated[
+        Path | None, typer.Option(metavar="SOCKET", help="Controller that is told the measured delays.")
+    ] = None,
+) -> None:
+    """Collect telemetry reports: paths, latencies, decisions, lost reports. Until Ctrl-C.
+
+    Example: p4cats collect --json reports.jsonl
+    """
+    import asyncio
+
+    from p4cats.controller import collector
+
+    asyncio.run(collector.collect(*collector.parse_listen(listen), json_file, controller))
 
 
 @app.command()

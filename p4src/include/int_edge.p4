@@ -9,7 +9,7 @@
 #include "metrics.p4"
 
 const bit<32> REPORT_SESSION = 1;
-const bit<32> REPORT_FRAME_BYTES = 256;       // of the frame that is reported, or all of its headers
+const bit<32> REPORT_FRAME_BYTES = 512;       // of the frame that is reported, or all of its headers
 const bit<16> REPORT_HEADER_BYTES = 28;       // UDP header and report_t
 const bit<8>  REPORT_HOP_LIMIT = 64;
 const bit<32> INSTANCE_TYPE_CLONE = 1;        // by clone I2E
