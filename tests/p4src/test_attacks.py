@@ -122,6 +122,19 @@ def into_the_domain() -> Iterator[bytes]:
             yield ipv6(routing + inner, ATTACKER, target, 43)
 
 
+def telemetry() -> Iterator[bytes]:
+    """In-band telemetry that no switch of the domain has added, around requests and metrics."""
+    noise = random.Random(6)
+    inner = request(5)[54:]
+    for target in (SERVICE, CLIENT, ROUTER, *SIDS.values()):
+        for words in range(3, 12):
+            shim = bytes([0x18, words, 0, 17]) + b"\x20" + noise.randbytes(4 * words - 1)
+            yield ipv6(udp(5, protocol.INT_PORT, shim + inner), ATTACKER, target, 17)
+            yield ipv6(udp(5, protocol.INT_PORT, shim[: 4 * noise.randrange(3)]), SERVICE, target, 17)
+            stamped = Metric(mac=bytes(8)).header(target)
+            yield ipv6(stamped + udp(5, protocol.INT_PORT, shim + inner), SERVICE, target, 0)
+
+
 def spoofed() -> Iterator[bytes]:
     """Packets of flows that others have opened."""
     for port in range(100, 100 + ROUNDS):
@@ -135,6 +148,7 @@ ATTACKS: dict[str, Callable[[int], Iterable[bytes]]] = {
     "of another site": lambda _number: of_another_site(),
     "malformed": lambda number: list(malformed())[number::ROUNDS],
     "into the domain": lambda _number: into_the_domain(),
+    "telemetry": lambda _number: telemetry(),
 }
 
 
@@ -197,7 +211,7 @@ def test_flows_of_others_stay_where_they_are(serving: Ingress) -> None:
 
 def test_a_forwarder_that_has_just_started_believes_only_what_is_signed(serving: Ingress) -> None:
     serving.reset()
-    for packet in (*forged(), *of_another_site(), *malformed(), *into_the_domain()):
+    for packet in (*forged(), *of_another_site(), *malformed(), *into_the_domain(), *telemetry()):
         serving.send(packet, CLIENT_PORT)
     assert "learned" not in serving.results()
     assert serving.load(1) == serving.load(2) == (0, 0)
