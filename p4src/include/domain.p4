@@ -29,8 +29,9 @@ control DomainEdge(inout headers_t hdr, inout metadata_t meta, inout standard_me
                 refused = refused || hdr.outer.dst[127:112] == CATS_SR_BLOCK;
             } else if (hdr.ipv6.isValid() && hdr.ipv6.dst[127:112] == CATS_SR_BLOCK) {
                 // A router address is ::1 of a locator.
-                refused = !(hdr.metric.isValid() && hdr.metric.next_header == PROTO_UDP && hdr.ports.isValid() &&
-                            hdr.ports.dst == CATS_BEACON_PORT && hdr.ipv6.dst[79:0] == 1);
+                refused = refused || !(hdr.metric.isValid() && hdr.metric.next_header == PROTO_UDP &&
+                                       hdr.ports.isValid() && hdr.ports.dst == CATS_BEACON_PORT &&
+                                       hdr.ipv6.dst[79:0] == 1);
             }
             if (refused) {
                 drop(standard_metadata, meta, DROP_DOMAIN_EDGE);

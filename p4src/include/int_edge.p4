@@ -151,7 +151,8 @@ control IntSink(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             meta.int_egress_port = standard_metadata.egress_spec;
             meta.int_ingress_time = standard_metadata.ingress_global_timestamp;
             clone_preserving_field_list(CloneType.I2E, REPORT_SESSION, INT_FIELDS);
-            if (hdr.int_md.discard == 1) {
+            // Of another version nothing is reported.
+            if (hdr.int_md.discard == 1 && hdr.int_md.version == INT_VERSION) {
                 mark_to_drop(standard_metadata);
             }
         }

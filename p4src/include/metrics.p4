@@ -104,8 +104,11 @@ control LearnMetric(inout headers_t hdr, in standard_metadata_t standard_metadat
         bit<32> instance = hdr.metric.instance;
         if (hdr.metric.magic != CATS_MAGIC || hdr.metric.version != CATS_VERSION) {
             // Zeros were blanked before.
-            if (hdr.metric.magic ++ hdr.metric.version ++ hdr.metric.flags ++ hdr.metric.key_id != 0
-                    || instance != 0 || hdr.metric.sequence != 0 || hdr.metric.mac != 0) {
+            if (hdr.metric.magic ++ hdr.metric.version ++ hdr.metric.flags ++ hdr.metric.key_id != 0 || instance != 0
+                    || hdr.metric.norm_fi ++ hdr.metric.compute ++ hdr.metric.communication ++ hdr.metric.service != 0
+                    || hdr.metric.composed ++ hdr.metric.reserved ++ hdr.metric.in_flight != 0
+                    || hdr.metric.expected_wait_us != 0 || hdr.metric.power_mw != 0 || hdr.metric.sequence != 0
+                    || hdr.metric.mac != 0) {
                 metrics.count(METRIC_MALFORMED);
             }
         } else if (instance == 0 || instance >= CATS_INSTANCES) {

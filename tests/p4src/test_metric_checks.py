@@ -72,6 +72,14 @@ def test_a_blank_option_is_not_counted(ingress: Ingress) -> None:
     assert ingress.results() == {}
 
 
+@pytest.mark.parametrize("at", range(len(BLANK)))
+def test_an_option_with_anything_else_than_zeros_is_not_blank(ingress: Ingress, at: int) -> None:
+    data = BLANK[:at] + b"\1" + BLANK[at + 1 :]
+    packet = ipv6(option(data) + udp(), SERVICE, CLIENT, 0)
+    assert ingress.delivered(packet) == delivered_blank(packet)
+    assert ingress.results() == {"malformed": 1}
+
+
 def test_a_response_without_an_option_is_left_as_it_is(ingress: Ingress) -> None:
     packet = response(None)
     assert ingress.delivered(packet)[8:] == packet[14 + 8 :]
