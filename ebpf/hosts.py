@@ -15,6 +15,7 @@ from p4cats.ebpf.errors import ConfigError
 from p4cats.ebpf.meter import InstanceMeter, Network, NetworkUse
 from p4cats.ebpf.sockets import Listening, Processes, Sockets
 from p4cats.ebpf.stamp import Attachment, service_key
+from p4cats.ebpf.steer import Steering
 from p4cats.protocol import BEACON_PORT
 
 _log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ class Host:
     instances: dict[int, Instance] = field(default_factory=dict)
     network_use: NetworkUse = field(default_factory=NetworkUse)
     attachment: Attachment | None = None
+    """Of stamp."""
+    steering: Steering | None = None
     _read_s: float = 0.0
 
     @classmethod
@@ -108,16 +111,30 @@ class Host:
         """Read the interface, the accept queues and the service processes' CPU time."""
         self.network_use = self.network.read(now_s)
         passed_s, self._read_s = now_s - self._read_s, now_s
+        if not self.instances:
+            return
+        self._read_sockets(now_s)
+        for instance in self.instances.values():
+            instance.meter.learn_cpu(instance.processes.cpu_s(), passed_s)
+
+    def _read_sockets(self, now_s: float) -> None:
+        """Read the accept queues, and from time to time whose sockets they are.
+
+        Nobody waits in them while no connection is in flight: then the kernel is not asked.
+        """
         searching = [i for i in self.instances.values() if i.processes.wants(now_s)]
-        listening = self.sockets.tcp()
+        asked = searching or any(i.meter.tcp_in_flight for i in self.instances.values())
+        listening = self.sockets.tcp() if asked else []
         udp = self.sockets.udp() if searching else []
         for instance in self.instances.values():
             own = [s for s in listening if instance.serves(s)]
-            instance.meter.accept_backlog = sum(s.queued for s in own) if own else None
+            if asked:
+                instance.meter.accept_backlog = sum(s.queued for s in own) if own else None
+            elif instance.meter.accept_backlog:
+                instance.meter.accept_backlog = 0
             if instance in searching:
                 own += [s for s in udp if instance.serves(s)]
                 instance.processes.search([s.inode for s in own], now_s)
-            instance.meter.learn_cpu(instance.processes.cpu_s(), passed_s)
 
     def configure(self, config: HostConfig) -> None:
         """Take another configuration over, of the instances that are here too."""
@@ -128,7 +145,9 @@ class Host:
                 known.config = known.meter.config = item
 
     def close(self) -> None:
-        """Close everything of the host's."""
+        """Close everything of the host's; it steers no more."""
+        if self.steering is not None:
+            self.steering.close()
         for instance in self.instances.values():
             instance.close()
         self.network.close()

@@ -125,6 +125,7 @@ class InstanceMeter:
         self._cpu_cores = Average()
         self._cpu_known = False
         self.accept_backlog: int | None = None
+        self.tcp_in_flight = 0
 
     def service_time_us(self, counters: dict[str, Any]) -> int:
         """Return the service time of one request on one worker: measured, or else as configured."""
@@ -141,6 +142,7 @@ class InstanceMeter:
 
     def learn(self, counters: dict[str, Any], now_s: float) -> None:
         """Take in how many workers are busy, and how many requests have come."""
+        self.tcp_in_flight = max(0, counters["tcp_opened"] - counters["tcp_closed"])
         passed_s = READING_S if self._learned_s is None else now_s - self._learned_s
         self._learned_s = now_s
         self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers), passed_s / READING_S)
