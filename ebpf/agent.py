@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -33,9 +33,11 @@ from p4cats.ebpf.keys import Key, Keyring
 from p4cats.ebpf.libbpf import RingBuffer
 from p4cats.ebpf.meter import READING_S, Average, InstanceMeter, Metrics
 from p4cats.ebpf.ownership import Ownership
-from p4cats.ebpf.reporter import HttpReporter, Report
+from p4cats.ebpf.reporter import HttpReporter, Report, Steered, Told
 from p4cats.ebpf.sense import Scheduler, Sense
 from p4cats.ebpf.stamp import Stamp
+from p4cats.ebpf.steer import Steering
+from p4cats.ebpf.view import View
 from p4cats.errors import UserError
 from p4cats.normalisation import Normalisation
 from p4cats.protocol import FLAG_DRAINING
@@ -68,10 +70,10 @@ class Agent:
         self._watts: float | None = None
         self._ended = threading.Event()
         self._reload_from: Path | None = None
-        self._new_keys: deque[dict[int, Key]] = deque()
+        self._told: deque[Told] = deque()
         self._pace_ms = config.refresh_min_ms
         self.looks = 0
-        """Looks at the counters so far: how fine the agent's own view is."""
+        """Looks at the processors so far: how fine the agent's own view is."""
 
     def start(self) -> None:
         """Attach everything; on any failure undo all of it and raise EbpfError."""
@@ -86,6 +88,7 @@ class Agent:
         stack.callback(os.close, self._wake)
         self._owner = Ownership(config.run_dir, config.pin_dir)
         stack.callback(self._owner.release)
+        stack.callback(self._owner.clean_left_steering)
         if self._owner.clean_leftovers():
             _log.warning("removed what an agent that was killed had left")
         system.ensure_bpffs(config.pin_dir)
@@ -103,7 +106,7 @@ class Agent:
             self._add_host(item)
         self._sense = Sense(config.pin_dir)
         stack.callback(self._sense.close)
-        self._sense.count_established({host.netns for host in config.hosts})
+        self._sense.count_established({host.netns for host in config.hosts if host.instances})
         self._scheduler: Scheduler = self._sense.scheduler()
         self._rapl = power.Rapl()
         self._use_rapl = self._rapl.readable and (
@@ -112,14 +115,16 @@ class Agent:
         if config.power == "rapl" and not self._rapl.readable:
             raise ConfigError('power "rapl": no RAPL counters in /sys/class/powercap; use "model"')
         if self._report is None and config.controller_socket is not None:
-            reporter = HttpReporter(config.controller_socket, self.take_keys)
+            reporter = HttpReporter(config.controller_socket, self.take)
             stack.callback(reporter.close)
             self._report = reporter
         self.refresh()
         stack.callback(self._owner.detach)  # last in, first out: nothing is stamped while the rest goes
         self._keys_change()
         for host in self._hosts.values():
-            self._attach(host)
+            self._attach(host, host.config)
+            self._steer(host, host.config)
+        self._owner.clean_left_steering()
         stack.callback(lambda: self._retire(self._instances()))
 
     def stop(self) -> None:
@@ -140,7 +145,11 @@ class Agent:
 
     def take_keys(self, keys: Mapping[int, Key]) -> None:
         """Let `serve` stamp with new keys, by instance."""
-        self._new_keys.append(dict(keys))
+        self.take(Told(dict(keys), {}))
+
+    def take(self, told: Told) -> None:
+        """Let `serve` do what the controller wants."""
+        self._told.append(told)
         os.eventfd_write(self._wake, 1)
 
     # -- the loop
@@ -164,6 +173,7 @@ class Agent:
                     else:
                         self._changes.consume()
                         due[-1] = self._beacons_due()
+                        due[0] = min(due[0], _after(time.monotonic(), self.config.refresh_min_ms))
                 for i, duty in enumerate(duties):
                     now = time.monotonic()
                     if now >= due[i]:
@@ -175,10 +185,13 @@ class Agent:
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
         changes = []
-        while self._new_keys:
-            changes += [self._keyring.give(*item) for item in self._new_keys.popleft().items()]
+        told = [self._told.popleft() for _ in range(len(self._told))]
+        for item in told:
+            changes += [self._keyring.give(*pair) for pair in item.keys.items()]
         if any(changes):
             self._keys_change()
+        for item in told:
+            changes += [self._take_view(name, *view) for name, view in item.views.items()]
         path, self._reload_from = self._reload_from, None
         if path is not None:
             try:
@@ -189,23 +202,20 @@ class Agent:
         return any(changes)
 
     def _look(self, now: float) -> float:
-        """Look at processors and counters; refresh what has moved. Often while requests come, else seldom.
+        """Look at the processors; refresh what has moved. Often while anything moves, else seldom.
 
-        In flight, service time and expected wait need no look: the programs know them at every packet.
+        In flight, service time and expected wait need no look: the programs know them at every packet,
+        and have said which instances' waits are off by more than an eighth.
         """
         self.looks += 1
         self._read_scheduler()
         instances = self._instances()
-        busy = False
-        for instance in instances:
-            requests = self._counters.requests(instance.id)
-            busy |= requests != instance.seen
-            instance.seen = requests
-        if self._compute() != self._published:
-            self._publish(instances)
-        elif self._moved:
-            self._publish(i for i in instances if i.id in self._moved)
-        self._pace_ms = self.config.refresh_min_ms if busy else self._slower(self._pace_ms)
+        moved = instances if self._compute() != self._published else [
+            i for i in instances if i.id in self._moved
+        ]  # fmt: skip
+        if moved:
+            self._publish(moved)
+        self._pace_ms = self.config.refresh_min_ms if moved else self._slower(self._pace_ms)
         return _after(now, self._pace_ms)
 
     def _slower(self, pace_ms: int) -> int:
@@ -298,7 +308,8 @@ class Agent:
         """Hand the latest metrics to the report callback."""
         if self._report is not None:
             key_ids = self._keyring.key_ids()
-            self._report(Report(self.metrics(), key_ids, self._keyring.fresh() if key_ids else ()))
+            fresh = self._keyring.fresh() if key_ids else ()
+            self._report(Report(self.metrics(), key_ids, fresh, dict(self._steered())))
 
     def age_udp_requests(self) -> None:
         """Give up UDP requests of client sockets that got no answer for the time-to-live.
@@ -356,6 +367,7 @@ class Agent:
         for at, (host, instances) in added.items():
             self._hosts[at] = host
             host.configure(wanted[at])
+            self._steer(host, wanted[at])
             for instance in instances:
                 self._enter(host, instance)
         self._keys_change()
@@ -368,7 +380,11 @@ class Agent:
         if host is None:
             host = Host.open(config)
             undo.callback(self._close_host, host)
-            self._attach(host)
+        if host.attachment is None:
+            undo.callback(self._detach, host)
+            self._attach(host, config)
+        if config.steer is not None:
+            Steering.check(config.netns, config.steer.address)
         instances = []
         for item in config.instances:
             known = host.instances.get(item.instance)
@@ -395,9 +411,61 @@ class Agent:
         self._keyring.add(instance.id, instance.config.configured_key(), authenticated=authenticated)
         self._write(instance, None)
 
-    def _attach(self, host: Host) -> None:
-        host.attachment = self._stamp.attach(host.config.netns, host.config.interface)
-        self._owner.add(host.attachment)
+    def _attach(self, host: Host, config: HostConfig) -> None:
+        """Let stamp see a host's packets, if that is needed and not so yet."""
+        if config.instances and host.attachment is None:
+            host.attachment = self._stamp.attach(config.netns, config.interface, self._owner.made_qdisc)
+            self._owner.add(host.attachment)
+
+    def _steer(self, host: Host, config: HostConfig) -> None:
+        """Let a host steer as its configuration says, or no more; flows that it has placed stay."""
+        if config.steer is None:
+            self._steer_no_more(host)
+            return
+        if host.steering is None:
+            host.steering = Steering(
+                config.netns, config.interface, config.steer.address, self.config.pin_dir
+            )
+        elif host.steering.headend == config.steer.address:
+            if config.steer.view is not None:
+                host.steering.apply(config.steer.view)
+            return
+        else:
+            host.steering.load(config.steer.address)
+        if config.steer.view is not None:
+            host.steering.apply(config.steer.view)
+        self._owner.add_steering(host.steering.attach(self._owner.made_qdisc), host.steering.pins)
+
+    def _steer_no_more(self, host: Host) -> None:
+        if host.steering is not None:
+            host.steering.close()
+            self._owner.remove_steering(host.steering.pins)
+            host.steering = None
+
+    def _take_view(self, name: str, revision: str, view: View) -> bool:
+        """Let a host choose from what the controller says; return whether it does."""
+        for host in self._hosts.values():
+            if host.steering is None or host.config.steer is None or host.config.steer.host != name:
+                continue
+            try:
+                host.steering.apply(view)
+            except UserError as error:
+                if str(error) != host.steering.complaint:
+                    _log.warning("%s: %s", name, error)
+                host.steering.complaint = str(error)
+            else:
+                host.steering.revision, host.steering.complaint = revision, ""
+                return True
+        return False
+
+    def _steered(self) -> Iterator[tuple[str, Steered]]:
+        """Yield what hosts say that steer as the controller wants."""
+        for host in self._hosts.values():
+            if host.steering is None or host.config.steer is None or host.config.steer.host is None:
+                continue
+            host.steering.look()
+            found = Steered(host.steering.revision, host.steering.counts(), host.steering.stats())
+            yield host.config.steer.host, found
 
     def _retire(self, instances: Sequence[Instance]) -> None:
         """Tell the forwarders that no new flow may come."""
@@ -416,9 +484,14 @@ class Agent:
         instance.close()
 
     def _close_host(self, host: Host) -> None:
+        self._detach(host)
+        self._steer_no_more(host)
+        host.close()
+
+    def _detach(self, host: Host) -> None:
         if host.attachment is not None:
             self._owner.remove(host.attachment)
-        host.close()
+            host.attachment = None
 
     def _close_hosts(self) -> None:
         for host in self._hosts.values():

@@ -7,6 +7,9 @@
 
 Keys come from the controller. Without one, an instance has its own, `"key_id": 1, "key": "16 hexadecimal
 digits"`, in a file that its owner alone may read; or the site does without, `"authentication": "none"`.
+
+A host that steers is an ingress CATS-Forwarder for its own requests: it has `"steer": {"address": "its own",
+"host": "its name at the controller"}`; without a controller, `"view"` instead of `"host"` (see `view`).
 """
 
 import stat
@@ -19,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from p4cats.ebpf import system
 from p4cats.ebpf.errors import ConfigError
 from p4cats.ebpf.keys import Key
+from p4cats.ebpf.view import View
 from p4cats.normalisation import DEFAULT, Normalisation
 from p4cats.protocol import INSTANCES
 
@@ -70,6 +74,23 @@ class InstanceConfig(_Model):
         return Key.of(self.key_id, self.key.get_secret_value())
 
 
+class SteerConfig(_Model):
+    """An ingress CATS-Forwarder on the host itself."""
+
+    address: IPv6Address
+    """The host's own: source of its tunnels, and beacons come to it."""
+    host: str | None = None
+    """Name by which the controller knows the host and tells it what to choose from."""
+    view: View | None = None
+    """What to choose from, without a controller."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SteerConfig":
+        if (self.host is None) == (self.view is None):
+            raise ValueError("give the host's name at the controller, or a view")
+        return self
+
+
 class HostConfig(_Model):
     """A host: a network namespace and its interface towards the network."""
 
@@ -80,7 +101,14 @@ class HostConfig(_Model):
     """Rate of its link, for the communication score; None: link use is not scored."""
     path_mtu: int = Field(default=0, ge=0, le=65575)
     """Smallest MTU towards clients if less than the interface's; 0: the interface's."""
-    instances: tuple[InstanceConfig, ...] = Field(min_length=1)
+    instances: tuple[InstanceConfig, ...] = ()
+    steer: SteerConfig | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "HostConfig":
+        if not self.instances and self.steer is None:
+            raise ValueError("a host has instances, or steers")
+        return self
 
 
 class AgentConfig(_Model):
@@ -93,9 +121,9 @@ class AgentConfig(_Model):
     beacon_min_ms: _Milliseconds = 5
     """Shortest time between two beacons of an instance, when its expected wait changes."""
     refresh_interval_ms: _Milliseconds = 100
-    """How often to look at the load when nothing happens, and at what changes slowly."""
+    """How often to look when nothing changes, and at what changes slowly."""
     refresh_min_ms: _Milliseconds = 10
-    """How often to look while requests come."""
+    """How often to look while anything changes."""
     report_interval_ms: _Milliseconds = 200
     stale_after_ms: _Milliseconds = 3000
     """Stamping stops when the values have not been refreshed for so long."""
@@ -116,6 +144,11 @@ class AgentConfig(_Model):
         services = [(host.netns, i.address) for host in self.hosts for i in host.instances]
         if len(services) != len(set(services)):
             raise ValueError("the same service address twice at one host")
+        names = [host.steer.host for host in self.hosts if host.steer and host.steer.host]
+        if len(names) != len(set(names)):
+            raise ValueError("the same steering host twice")
+        if names and self.controller_socket is None:
+            raise ValueError(f"{names[0]} steers as the controller says: name a controller_socket")
         if self.authentication == "mac" and self.controller_socket is None:
             for instance in (i for host in self.hosts for i in host.instances if i.key is None):
                 raise ValueError(
@@ -127,7 +160,10 @@ class AgentConfig(_Model):
     @property
     def has_keys(self) -> bool:
         """Whether the file holds keys."""
-        return any(i.key is not None for host in self.hosts for i in host.instances)
+        views = (host.steer.view for host in self.hosts if host.steer)
+        return any(view.has_keys for view in views if view) or any(
+            i.key is not None for host in self.hosts for i in host.instances
+        )
 
     @classmethod
     def read(cls, path: Path) -> "AgentConfig":

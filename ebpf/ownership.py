@@ -4,6 +4,8 @@ agent.lock is held while an agent lives (the kernel lets go of it when it dies);
 agent.json says what it attached and pinned, so that the next one can remove it; sequences.json
 keeps the key id and the last sequence number of each instance, which must never run backwards under a
 key. While an agent runs the file says "not known": so much is true if the machine goes down.
+
+Where a killed agent's hosts steered, they still do: the next agent takes that over, or removes it.
 """
 
 import contextlib
@@ -11,13 +13,16 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from p4cats.ebpf import keys, stamp
+from p4cats.ebpf import keys, stamp, steer
 from p4cats.ebpf.errors import EbpfError
 from p4cats.ebpf.keys import Used
 from p4cats.ebpf.stamp import Attachment
+
+_Steering = tuple[Attachment, Path]
+"""Where steer is attached, and its pins."""
 
 
 class Ownership:
@@ -27,6 +32,9 @@ class Ownership:
         self._dir = run_dir
         self._pin_dir = pin_dir
         self._attachments: list[Attachment] = []
+        self._steering: list[_Steering] = []
+        self._left: list[_Steering] = []
+        """Those of a killed agent that are not taken over yet."""
         run_dir.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(run_dir)
         os.ftruncate(self._lock, 0)
@@ -35,7 +43,7 @@ class Ownership:
         """Keys that instances have used, by instance id."""
 
     def clean_leftovers(self) -> bool:
-        """Remove what a killed agent left; return whether there was anything."""
+        """Remove what a killed agent left, but where a host steers; return whether there was anything."""
         state = self._dir / "agent.json"
         try:
             left = json.loads(state.read_text())
@@ -46,8 +54,11 @@ class Ownership:
         with stamp.pinned_map(pin_dir, "keys") as left_keys:
             if left_keys is not None:
                 self.used |= keys.left_in(left_keys)
-        for item in left["attachments"]:
-            stamp.detach(Attachment(**item))
+        self._left = [(Attachment(**item), Path(pins)) for item, pins in left.get("steering", ())]
+        steering = {(item.inode, item.ifindex) for item, _ in self._left}
+        for attachment in (Attachment(**item) for item in left["attachments"]):
+            kept = (attachment.inode, attachment.ifindex) in steering
+            stamp.detach(replace(attachment, made_qdisc=False) if kept else attachment)
         stamp.unpin(pin_dir)
         if pin_dir != self._pin_dir:
             stamp.unpin(self._pin_dir)
@@ -64,6 +75,28 @@ class Ownership:
         stamp.detach(attachment)
         self._attachments.remove(attachment)
         self._write("agent.json", self._state())
+
+    def add_steering(self, attachment: Attachment, pins: Path) -> None:
+        """Write down where a host steers; it may have been a killed agent's, or be there already."""
+        for known in (self._left, self._steering):
+            known[:] = [item for item in known if item[1] != pins]
+        self._steering.append((attachment, pins))
+        self._write("agent.json", self._state())
+
+    def remove_steering(self, pins: Path) -> None:
+        """Write down that a host steers no more."""
+        self._steering = [item for item in self._steering if item[1] != pins]
+        self._write("agent.json", self._state())
+
+    def clean_left_steering(self) -> None:
+        """Let hosts steer no more that only a killed agent knew."""
+        while self._left:
+            steer.remove(*self._left.pop())
+
+    def made_qdisc(self, inode: int, ifindex: int) -> bool:
+        """Whether an interface's clsact qdisc is the work of this agent or of a killed one."""
+        known = [*self._attachments, *(item for item, _ in (*self._steering, *self._left))]
+        return any(k.made_qdisc for k in known if (k.inode, k.ifindex) == (inode, ifindex))
 
     def begin(self) -> None:
         """Write down that pins are about to be made."""
@@ -91,6 +124,7 @@ class Ownership:
             "pid": os.getpid(),
             "pin_dir": str(self._pin_dir),
             "attachments": [asdict(a) for a in self._attachments],
+            "steering": [[asdict(a), str(pins)] for a, pins in (*self._steering, *self._left)],
         }
 
     def _write(self, name: str, content: object) -> None:

@@ -1,7 +1,8 @@
 """Report metrics to the controller: JSON over HTTP on a Unix socket, from a thread of its own.
 
 A slow or absent controller must not delay the agent: only the newest report waits, older ones
-are dropped, and an outage is logged once. The answer to a report may bring keys.
+are dropped, and an outage is logged once. The answer to a report may bring keys of instances, and what
+hosts that steer are to choose from.
 """
 
 from __future__ import annotations
@@ -9,17 +10,41 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
 from p4cats.ebpf.keys import Key
 from p4cats.ebpf.meter import Metrics
+from p4cats.ebpf.view import View
 
 _log = logging.getLogger(__name__)
 URL = "http://localhost/metrics"
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What a host that steers says of itself."""
+
+    revision: str
+    """Of the view that it holds; "": none yet."""
+    counts: Mapping[int, Mapping[str, int]]
+    """Packets steered to each instance, and flows placed there."""
+    stats: Mapping[str, int]
+    """Other packets and options by what became of them."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the controller wants of an agent."""
+
+    keys: Mapping[int, Key]
+    """Of instances."""
+    views: Mapping[str, tuple[str, View]]
+    """Of hosts that steer, by name, with revisions."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,8 @@ class Report:
     """Key id that each authenticated instance stamps with, 0: none yet."""
     fresh: Sequence[int] = ()
     """Instances that need a key which was never used."""
+    steering: Mapping[str, Steered] = field(default_factory=dict)
+    """Hosts that steer, by name."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the form in which the controller takes it."""
@@ -38,15 +65,17 @@ class Report:
         if self.key_ids:
             document["key_ids"] = {str(instance): key_id for instance, key_id in self.key_ids.items()}
             document["fresh"] = list(self.fresh)
+        if self.steering:
+            document["steering"] = {name: asdict(item) for name, item in self.steering.items()}
         return document
 
 
 class HttpReporter:
-    """POSTs reports to URL; `take_keys` gets what an answer brings, in the reporter's thread."""
+    """POSTs reports to URL; `take` gets what an answer brings, in the reporter's thread."""
 
-    def __init__(self, uds: Path, take_keys: Callable[[dict[int, Key]], None] = lambda keys: None) -> None:
+    def __init__(self, uds: Path, take: Callable[[Told], None] = lambda told: None) -> None:
         self._uds = uds
-        self._take_keys = take_keys
+        self._take_told = take
         self._newest: Report | None = None
         self._wake = threading.Condition()
         self._closed = False
@@ -72,7 +101,7 @@ class HttpReporter:
             while (report := self._take()) is not None:
                 try:
                     answer = client.post(URL, json=report.as_json()).raise_for_status()
-                    keys = dict(_keys(answer))
+                    told = _told(answer)
                 except (httpx.HTTPError, ValueError) as error:
                     if reached:
                         _log.warning("controller at %s: %s; retrying quietly", self._uds, error)
@@ -81,8 +110,8 @@ class HttpReporter:
                     if not reached:
                         _log.warning("controller at %s: reached again", self._uds)
                     reached = True
-                    if keys:
-                        self._take_keys(keys)
+                    if told.keys or told.views:
+                        self._take_told(told)
 
     def _take(self) -> Report | None:
         with self._wake:
@@ -91,12 +120,20 @@ class HttpReporter:
             return None if self._closed else report
 
 
-def _keys(answer: httpx.Response) -> Iterator[tuple[int, Key]]:
-    """The keys in an answer, by instance; ValueError, which never shows one, if they make no sense."""
-    if not answer.content:
-        return
-    document = answer.json()
-    for item in document.get("keys", ()) if isinstance(document, dict) else ():
+def _told(answer: httpx.Response) -> Told:
+    """What an answer brings; ValueError, which never shows a key, if it makes no sense."""
+    document = answer.json() if answer.content else {}
+    if not isinstance(document, dict):
+        return Told({}, {})
+    try:
+        views = {name: (str(v.pop("revision")), View(**v)) for name, v in document.get("views", {}).items()}
+    except (ValidationError, AttributeError, KeyError, TypeError):
+        raise ValueError("its views are not understood") from None
+    return Told(dict(_keys(document)), views)
+
+
+def _keys(document: Mapping[str, Any]) -> Iterator[tuple[int, Key]]:
+    for item in document.get("keys", ()):
         try:
             found = int(item["instance"]), Key.of(int(item["key_id"]), str(item["key"]))
         except (KeyError, TypeError, ValueError):

@@ -7,7 +7,7 @@ of the programs, which know their network namespace. See stamp.bpf.c for what th
 import contextlib
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -65,10 +65,15 @@ class Stamp:
         """Return the key of a service at a host."""
         return service_key(inode, address)
 
-    def attach(self, namespace: Path | None, interface: str, *, made_qdisc: bool = False) -> Attachment:
+    def attach(
+        self,
+        namespace: Path | None,
+        interface: str,
+        made_qdisc: Callable[[int, int], bool] = lambda inode, ifindex: False,
+    ) -> Attachment:
         """Attach to both directions of an interface; all or nothing.
 
-        `made_qdisc`: the interface's clsact qdisc is ours already.
+        `made_qdisc` tells, by namespace and interface index, whether the clsact qdisc there is ours already.
         """
         inode = netns.inode(namespace)
         programs = self._load(inode).programs
@@ -78,7 +83,7 @@ class Stamp:
             except OSError as error:
                 where = namespace or "this network namespace"
                 raise ConfigError(f"no interface {interface} in {where}") from error
-            made = TcHook(ifindex, "both").create() or made_qdisc
+            made = TcHook(ifindex, "both").create() or made_qdisc(inode, ifindex)
             done = Attachment(str(namespace) if namespace else None, inode, interface, ifindex, made)
             try:
                 TcHook(ifindex, "egress").attach(programs["stamp"], priority=PRIORITY)

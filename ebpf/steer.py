@@ -10,9 +10,10 @@ import contextlib
 import errno
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -24,6 +25,7 @@ from p4cats.ebpf.errors import ConfigError, LibbpfError
 from p4cats.ebpf.libbpf import Map, Object, TcHook
 from p4cats.ebpf.stamp import STEER_PRIORITY, Attachment
 from p4cats.ebpf.view import MetricKey, Reach, Service, View
+from p4cats.errors import UserError
 from p4cats.protocol import POLICIES
 
 MAPS = ("services", "instances", "metric_keys", "loads", "flows", "service_flows", "counts", "stats")
@@ -49,6 +51,10 @@ class Steering:
         self._inode = netns.inode(namespace)
         self.pins = pin_dir / f"steer-{self._inode}-{interface}"
         self.attachment: Attachment | None = None
+        self.revision = ""
+        """Of what the controller told, and holds; "": nothing yet."""
+        self.complaint = ""
+        """Why what it told last cannot be used."""
         self._object: Object | None = None
         self._maps: dict[str, Map] = {}
         self._held: dict[str, dict[bytes, bytes]] = {}
@@ -58,7 +64,7 @@ class Steering:
 
     def load(self, headend: IPv6Address) -> None:
         """Load the programs, anew for another address: the maps stay. ConfigError if it is not the host's."""
-        self._check(headend)
+        self.check(self._namespace, headend)
         self.headend = headend
         try:
             loaded = self._open()
@@ -87,18 +93,20 @@ class Steering:
             raise
         return loaded
 
-    def _check(self, headend: IPv6Address) -> None:
-        where = self._namespace or "this network namespace"
-        with netns.entered(self._namespace), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+    @staticmethod
+    def check(namespace: Path | None, headend: IPv6Address) -> None:
+        """Raise ConfigError if a host has no such address."""
+        where = namespace or "this network namespace"
+        with netns.entered(namespace), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind((str(headend), 0))
             except OSError as error:
                 raise ConfigError(f"steer: {headend} is not an address of {where}") from error
 
-    def attach(self, made_qdisc: bool) -> Attachment:
+    def attach(self, made_qdisc: Callable[[int, int], bool]) -> Attachment:
         """Attach to both directions, in the place of what a killed agent left there.
 
-        `made_qdisc`: the interface's clsact qdisc is ours already.
+        `made_qdisc` tells, by namespace and interface index, whether the clsact qdisc there is ours already.
         """
         assert self._object is not None
         with netns.entered(self._namespace):
@@ -107,7 +115,7 @@ class Steering:
             except OSError as error:
                 where = self._namespace or "this network namespace"
                 raise ConfigError(f"no interface {self._interface} in {where}") from error
-            made = TcHook(ifindex, "both").create() or made_qdisc
+            made = TcHook(ifindex, "both").create() or made_qdisc(self._inode, ifindex)
             path = str(self._namespace) if self._namespace else None
             self.attachment = Attachment(path, self._inode, self._interface, ifindex, made)
             for point, name in (("ingress", "metrics"), ("egress", "steer")):
@@ -187,7 +195,8 @@ class Steering:
         refused = self.stats()["not_grown"]
         if refused != self._refused:
             self._refused = refused
-            self._set_routes()
+            with contextlib.suppress(UserError):  # the count says enough
+                self._set_routes()
 
     def stats(self) -> dict[str, int]:
         """Return what became of packets and options, by reason (struct steer_stats)."""
@@ -246,12 +255,12 @@ def _route(routes: IPRoute, address: str, index: int, headend: str, mtu: int) ->
         raise ConfigError(f"steer: no route to {address}: give the host a default route") from error
 
 
-def _ours(routes: IPRoute, index: int) -> list[Mapping[str, object]]:
+def _ours(routes: IPRoute, index: int) -> list[Any]:
     found = routes.get_routes(family=socket.AF_INET6, proto=ROUTE_PROTOCOL)
     return [route for route in found if route.get_attr("RTA_OIF") == index]
 
 
-def _delete(routes: IPRoute, route: object) -> None:
+def _delete(routes: IPRoute, route: Any) -> None:
     where = {"dst": f"{route.get_attr('RTA_DST')}/128", "oif": route.get_attr("RTA_OIF")}
     with contextlib.suppress(NetlinkError):  # gone meanwhile
         routes.route("del", family=socket.AF_INET6, proto=ROUTE_PROTOCOL, **where)
