@@ -46,7 +46,7 @@ class Flow:
     @property
     def tag(self) -> int:
         """What tells flows of the same bucket apart."""
-        words = list(struct.unpack("!4I", self.source.packed))
+        words: list[int] = list(struct.unpack("!4I", self.source.packed))
         words[3] ^= int(self.destination) & _U32
         mixed = sum(word * factor for word, factor in zip(words, _TAG_FACTORS, strict=True))
         return (mixed + self._ports * 0x9E3779B1) & _U32

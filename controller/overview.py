@@ -166,7 +166,8 @@ class Overview:
             )
             for item in candidates
         ]
-        code, *weights = self.desired.cost(state, service)
+        code, compute, network = self.desired.cost(state, service)
+        weights = compute, network
         views = [self._candidate(item, told.get(item.candidate.instance, _UNTOLD), weights)
                  for item in considered]  # fmt: skip
         placed = await self._placed(ingress, flow, now_us, spec.affinity_timeout_us)
@@ -177,8 +178,8 @@ class Overview:
             choice, reason = placed, "affinity: the flow was placed there and has not been idle since"
         else:
             spread = await self._spread_us(ingress, service, candidates, now_us)
-            choice = flows.choose(flow, code, considered, (weights[0], weights[1]), spread)
-            reason = _reason(policy, considered, spread if weights[0] else 0)
+            choice = flows.choose(flow, code, considered, weights, spread)
+            reason = _reason(policy, considered, spread if compute else 0)
         if not choice:
             reason = f"no instance of {service} takes new flows"
         return {
@@ -193,7 +194,7 @@ class Overview:
             "reason": reason,
         }
 
-    def _candidate(self, considered: Considered, told: Told, weights: list[int]) -> CandidateView:
+    def _candidate(self, considered: Considered, told: Told, weights: tuple[int, int]) -> CandidateView:
         item = considered.candidate
         instance = self._instances[item.instance]
         spec = self.topology.services[instance.service]

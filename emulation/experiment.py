@@ -27,7 +27,7 @@ from p4cats.replay.schedule import write_schedule
 from p4cats.replay.trace import read_trace
 from p4cats.topologies.schema import Instance, Topology, load
 
-POLICIES = ("static", "hash", "least", "nearest")
+POLICIES = ("static", "hash", "least", "nearest", "p2c", "joint")
 UTILISATION = 1.5
 """Offered load, as a multiple of what the nearest site can carry."""
 TIMEOUT_S = 2.0
