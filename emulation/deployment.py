@@ -32,7 +32,8 @@ from p4cats.topologies.cleanup import PINS
 from p4cats.topologies.network import Network
 from p4cats.topologies.schema import Instance, Topology
 
-CONVERGENCE_TIMEOUT_S = 30.0
+CONVERGENCE_TIMEOUT_S = 120.0
+"""The first start of a program on target xdp compiles it, and may try several ways to cut it."""
 REQUEST_LIFETIME_MS = 2000
 """A UDP request without an answer counts as in flight for so long; clients give up as early."""
 SERVER_QUEUE = 1024
