@@ -36,8 +36,6 @@ class Instance:
     last_beacon_s: float = 0.0
     """CLOCK_MONOTONIC, as is the next one's due time."""
     beacon_due_s: float = 0.0
-    seen: bytes = b""
-    """Its counters of requests when they were last looked at."""
     valid_until_ns: int = 0
     written: dict[str, int | bytes] = field(default_factory=dict)
     """What the kernel holds of it, valid_until_ns apart."""
