@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 
 import pytest
 from emulation_helpers import EDGE_CLOUD, needs_root
@@ -40,17 +41,44 @@ def ask(deployment: Deployment, client: str = "clients1", number: int = 1) -> st
     """Send one UDP request of no work as a new flow; return the site that answered."""
 
     def exchange() -> str | None:
-        with closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as sender:
-            sender.settimeout(2.0)
-            sender.connect(SERVICE)
-            sender.send(wire.pack_request(number, 0.0))
-            try:
-                answer = wire.unpack_response(sender.recv(2048))
-            except TimeoutError:
-                return None
-            return answer[1].site if answer else None
+        with udp_flow() as flow:
+            return site_of(flow, number)
 
     return call_in(deployment.network.netns(client), exchange)
+
+
+def udp_flow() -> socket.socket:
+    """Return a socket for one flow to the service, from this network namespace."""
+    flow = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    flow.settimeout(2.0)
+    flow.connect(SERVICE)
+    return flow
+
+
+def site_of(flow: socket.socket, number: int = 1) -> str | None:
+    """Send a request of no work; return the site that answered."""
+    flow.send(wire.pack_request(number, 0.0))
+    try:
+        answer = wire.unpack_response(flow.recv(2048))
+    except TimeoutError:
+        return None
+    return answer[1].site if answer else None
+
+
+def connected() -> HTTPConnection:
+    """Return a TCP connection to the service, from this network namespace."""
+    connection = HTTPConnection(*SERVICE, timeout=10)
+    connection.connect()
+    return connection
+
+
+def posted(connection: HTTPConnection) -> int:
+    """Send a request on a connection that is open; return the status of the answer."""
+    assert connection.sock is not None
+    connection.request("POST", "/?work=0.001", body=b"x")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
@@ -98,13 +126,66 @@ def test_drained_instance_gets_no_new_flow(deployment: Deployment) -> None:
     assert ask(deployment) == "edge1"
 
 
-def test_restarted_switch_gets_its_tables_back(deployment: Deployment) -> None:
-    ports = {p.number: p.interface for p in deployment.plan.switches["access1"].ports.values()}
-    deployment.switches.stop("access1")
-    deployment.switches.start("access1", deployment.network.netns("access1"), ports)
+def restart(deployment: Deployment, switch: str) -> None:
+    ports = {p.number: p.interface for p in deployment.plan.switches[switch].ports.values()}
+    deployment.switches.stop(switch)
+    deployment.switches.start(switch, deployment.network.netns(switch), ports)
     deployment.switches.wait()
+
+
+def test_restarted_switch_gets_its_tables_back(deployment: Deployment) -> None:
+    restart(deployment, "access1")
     until(lambda: ask(deployment) == "edge1", "requests are answered again")
     assert all(switch["synced"] for switch in deployment.controller.status()["switches"])
+
+
+def test_flows_stay_while_their_switch_restarts_and_policies_and_instances_change(
+    deployment: Deployment,
+) -> None:
+    """Sockets stay open: UDP flows are asked who answers them, TCP connections go on."""
+    control, netns = deployment.controller, deployment.network.netns("clients1")
+    control.set_service("chat", policy="hash")
+    assert control.converged()
+    with ExitStack() as stack:
+        opened = call_in(netns, lambda: [stack.enter_context(udp_flow()) for _ in range(40)])
+        connections = call_in(netns, lambda: [stack.enter_context(closing(connected())) for _ in range(20)])
+        before = [site_of(flow) for flow in opened]
+        assert {"edge1", "edge2", "cloud"} <= set(before)
+        assert before == [site_of(flow) for flow in opened]
+        assert [posted(connection) for connection in connections] == [200] * 20
+        restart(deployment, "access1")
+        until(lambda: ask(deployment) is not None, "requests are answered again")
+        control.set_service("chat", policy="least")
+        control.set_instance(2, state="drained")
+        try:
+            assert control.converged()
+            assert [site_of(flow) for flow in opened] == before
+            assert [posted(connection) for connection in connections] == [200] * 20
+        finally:
+            control.set_instance(2, state="up")
+            assert control.converged()
+
+
+def test_an_instance_that_is_cut_off_gets_no_new_flow_until_it_is_heard_again(
+    deployment: Deployment,
+) -> None:
+    """By the data plane: the agent still reports to the controller, which calls the instance up."""
+    edge1 = deployment.plan.switches["edge1"]
+    interface = edge1.ports[deployment.plan.hosts["chat-edge1"].port].interface
+
+    def switch_port(state: str) -> None:
+        argv = ["ip", "link", "set", interface, state]
+        call_in(deployment.network.netns("edge1"), lambda: subprocess.run(argv, check=True))
+
+    until(lambda: ask(deployment) == "edge1", "the nearest answers")
+    switch_port("down")
+    try:
+        until(lambda: ask(deployment) == "edge2", "new flows go elsewhere")
+        standing = {view["id"]: view["state"] for view in deployment.controller.instances()}
+        assert standing[1] == "up"
+    finally:
+        switch_port("up")
+    until(lambda: ask(deployment) == "edge1", "the nearest is back")
 
 
 def p4cats(deployment: Deployment, *argv: str) -> str:
