@@ -8,7 +8,10 @@ import random
 import pytest
 from xdp_differential import Pair
 
+from p4cats.compiler.backends.xdp.storage import fixed_bits
 from p4cats.compiler.driver import compile_text
+from p4cats.compiler.ir.types import Header
+from p4cats.switch.xdp import loader
 
 pytestmark = [
     pytest.mark.root,
@@ -19,14 +22,15 @@ WIDTHS = [
     1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 48, 56, 63, 64, 65, 72, 96, 100, 127, 128,
     129, 160, 191, 192, 300,
 ]  # fmt: skip
+LONG_WIDTHS = [129, 160, 191, 192, 256, 300, 512]
 FIELDS = 6
 
 
 class Expressions:
-    """Grows P4 expressions over the fields of one header."""
+    """Grows P4 expressions over the fields of one header; `widths` are those of what is sliced, too."""
 
-    def __init__(self, rng: random.Random, types: list[str]) -> None:
-        self.rng, self.types = rng, types
+    def __init__(self, rng: random.Random, types: list[str], widths: list[int]) -> None:
+        self.rng, self.types, self.widths = rng, types, widths
 
     def width(self, type_: str) -> int:
         return int(type_[4:-1])
@@ -89,7 +93,7 @@ class Expressions:
             left = self.rng.randrange(1, width)
             return f"({self.grow(f'bit<{left}>', 0)} ++ {self.grow(f'bit<{width - left}>', 0)})"
         if kind == "slice":
-            wide = self.rng.choice([w for w in WIDTHS if w >= width])
+            wide = self.rng.choice([w for w in self.widths if w >= width])
             low = self.rng.randrange(wide - width + 1)
             text = f"({self.grow(f'bit<{wide}>', depth - 1)})[{low + width - 1}:{low}]"
             return f"((int<{width}>)({text}))" if signed else f"({text})"
@@ -102,9 +106,9 @@ class Expressions:
         return text if signed_source == signed else f"(({type_})({text}))"
 
 
-def program(rng: random.Random) -> str:
-    types = [f"{rng.choice(['bit', 'bit', 'int'])}<{rng.choice(WIDTHS)}>" for _ in range(FIELDS)]
-    grow = Expressions(rng, types)
+def program(rng: random.Random, widths: list[int]) -> str:
+    types = [f"{rng.choice(['bit', 'bit', 'int'])}<{rng.choice(widths)}>" for _ in range(FIELDS)]
+    grow = Expressions(rng, types, widths)
     lines = []
     for _ in range(5):
         i = rng.randrange(FIELDS)
@@ -154,18 +158,21 @@ PROGRAMS = int(os.environ.get("P4CATS_FUZZ_PROGRAMS", "25"))
 
 def agree(text: str, rng: random.Random) -> None:
     """Both data planes do the same to packets of the extreme values and random ones."""
-    size = 100
+    made = compile_text(text, "expressions.p4")
+    (header,) = made.headers.fields
+    assert isinstance(header.type, Header)
+    size = max(100, fixed_bits(header.type) // 8)
     packets = [
         bytes(size),
         bytes([255] * size),
-        bytes([128, 0] * (size // 2)),
-        bytes([127, 255] * (size // 2)),
+        bytes([128, 0] * size)[:size],
+        bytes([127, 255] * size)[:size],
     ]
     packets += [rng.randbytes(size) for _ in range(60)]
-    pair = Pair(compile_text(text, "expressions.p4"))
+    pair = Pair(made)
     try:
         for packet in packets:
-            pair.send(0, packet)
+            assert pair.send(0, packet)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{text}") from error
     finally:
@@ -175,7 +182,30 @@ def agree(text: str, rng: random.Random) -> None:
 @pytest.mark.parametrize("seed", range(PROGRAMS))
 def test_expressions_agree_with_the_model(seed: int) -> None:
     rng = random.Random(seed)
-    agree(program(rng), rng)
+    agree(program(rng, WIDTHS), rng)
+
+
+@pytest.mark.parametrize("seed", range(PROGRAMS // 5))
+def test_expressions_over_128_bits_agree_in_one_piece_and_in_many(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if seed % 2:
+        monkeypatch.setattr(loader, "_MOST_LINES", (12,))
+    rng = random.Random(seed)
+    agree(program(rng, LONG_WIDTHS), rng)
+
+
+@pytest.mark.parametrize("most_lines", [0, 12])
+def test_long_values_need_no_stack_of_their_own(most_lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "_MOST_LINES", (most_lines,))
+    lines = [
+        "hdr.h.f1 = hdr.h.f0 > 0 ? (hdr.h.f0 | hdr.h.f1) * (hdr.h.f1 | hdr.h.f0) : -hdr.h.f1;",
+        "hdr.h.f0 = ((hdr.h.f0 |+| hdr.h.f1) >> 121) + ((hdr.h.f0 ^ 7) * (hdr.h.f1 * hdr.h.f0));",
+        "hdr.h.f2 = hdr.h.f2 * hdr.h.f2 * (bit<512>)(bit<300>)hdr.h.f1;",
+        "hdr.h.f3 = (hdr.h.f3 |+| (hdr.h.f3 >> 77)) - (hdr.h.f3 << hdr.h.f0[7:0]);",
+        "hdr.h.f3 = hdr.h.f3 > (bit<1024>)hdr.h.f2 ? -hdr.h.f3 : (hdr.h.f3[1022:0] ++ hdr.h.f2[0:0]) >> 77;",
+    ]
+    agree(program_of(["int<300>", "int<300>", "bit<512>", "bit<1024>"], lines), random.Random(1))
 
 
 SUMS_THAT_ARE_PRODUCTS = [

@@ -79,6 +79,7 @@ class LongEmitter(ExpressionEmitter):
         if not is_long(type_):
             return read_bits(base, first, width)
         made = self.local(type_, "taken")
+        self.line("LONG_FROM(s);")
         for i in range(words_of(type_)):
             count = min(64, width - 64 * i)
             self.line(f"{made}[{i}] = {read_bits(base, first + width - 64 * i - count, count)};")
@@ -88,6 +89,7 @@ class LongEmitter(ExpressionEmitter):
         """Assign a scalar."""
         if isinstance(place, FieldPlace) and is_long(place.type):
             width = width_of(place.type)
+            self.line("LONG_FROM(s);")
             for i in range(words_of(place.type)):
                 count = min(64, width - 64 * i)
                 first = place.first + width - 64 * i - count
