@@ -130,7 +130,12 @@ def per_packet(hosts: Hosts) -> Rows:
     from scapy.packet import Raw
 
     def frame(source: str) -> bytes:
-        return bytes(Ether() / IPv6(src=source, dst="fd00::9") / UDP(sport=PORT, dport=9) / Raw(bytes(64)))
+        return bytes(
+            Ether(dst="02:00:00:00:00:01")
+            / IPv6(src=source, dst="fd00::9")
+            / UDP(sport=PORT, dport=9)
+            / Raw(bytes(64))
+        )
 
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as directory:
