@@ -45,8 +45,12 @@ def decode(entity: p4r.Entity, schema: P4Schema) -> Entry:
     """Return an entry that a switch reported."""
     if entity.HasField("packet_replication_engine_entry"):
         session = P4CloneSessionEntry.decode(entity, schema)
-        port = replica[0] if isinstance(replica := session.replicas[0], tuple) else replica
-        return entry(CLONE_SESSIONS, {"session": session.session_id}, "clone", port=int(port))
+        match session.replicas:
+            case [int(port)]:
+                pass
+            case _:  # not as we write it: it will be written again
+                port = 0
+        return entry(CLONE_SESSIONS, {"session": session.session_id}, "clone", port=port)
     found = P4TableEntry.decode(entity, schema)
     action = found.action
     if isinstance(action, P4TableAction):

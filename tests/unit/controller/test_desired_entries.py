@@ -11,7 +11,7 @@ import p4cats.topologies
 from p4cats import protocol
 from p4cats.controller.desired import MAX_24, Desired, ServiceSettings, State
 from p4cats.topologies.addressing import Plan
-from p4cats.topologies.schema import Topology, load
+from p4cats.topologies.schema import Telemetry, Topology, load
 
 EDGE_CLOUD = Path(p4cats.topologies.__file__).parent / "edge-cloud.yaml"
 TOPOLOGY = load(EDGE_CLOUD)
@@ -201,3 +201,27 @@ def test_whoever_can_be_chosen_can_be_reached(state):
         living = {dict(match)["instance"] for match in entries_of(switch, "living", state)}
         chosen = {c.instance for c in DESIRED.candidates(state, switch, "chat")}
         assert chosen <= living <= reachable
+
+
+STATE = State()
+
+
+def test_telemetry_is_sampled_at_edges_and_reported_by_way_of_the_collectors_link():
+    watched = DESIRED.topology.model_copy(
+        update={"telemetry": Telemetry(collector="clients2", flow_share=0.5)}
+    )
+    desired = Desired(watched, DESIRED.plan)
+
+    def held(switch, table, state=STATE):
+        return [item for item in desired.entries(state)[switch].values() if item.table == table]
+
+    sampled = held("access1", "int_watchlist")
+    assert {dict(item.match).popitem()[0] for item in sampled} == {"source", "destination"}
+    assert {item.arg("flow_limit") for item in sampled} == {32767}
+    assert held("access1", "int_watchlist", State(telemetry=False)) == []
+    assert held("core", "int_watchlist") == []
+    assert [item.arg("node_id") for item in held("core", "int_nodes")] == [3]
+    [here] = held("access2", "clone sessions")
+    assert here.arg("port") == DESIRED.plan.hosts["clients2"].port
+    [there] = held("edge1", "clone sessions")
+    assert there.arg("port") == DESIRED.plan.port_to("edge1", "core").number
