@@ -13,7 +13,7 @@ import socket as sockets
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import uvicorn
 from fastapi import FastAPI, Query, Request
@@ -83,6 +83,15 @@ class Metrics(BaseModel):
     seq: Count = 0
 
 
+class Steered(_Body):
+    """What an agent reports of a host that steers."""
+
+    revision: str
+    """Of what it chooses from, "": nothing yet."""
+    counts: dict[InstanceId, dict[Literal["steered", "placed"], int]]
+    stats: dict[str, int]
+
+
 class Reports(_Body):
     """The body of POST /metrics."""
 
@@ -91,6 +100,8 @@ class Reports(_Body):
     """Key that each instance stamps with, 0: none yet."""
     fresh: list[InstanceId] = []
     """Instances without a sequence number: their next key must be a new one."""
+    steering: dict[str, Steered] = {}
+    """Hosts that steer, by name."""
 
 
 def build(controller: Controller) -> FastAPI:
@@ -150,12 +161,17 @@ def build(controller: Controller) -> FastAPI:
     async def _metrics(reports: Reports) -> dict[str, Any]:
         found = [Report.of(item.model_dump()) for item in reports.instances]
         keys = controller.hand_keys(reports.key_ids, reports.fresh) if reports.key_ids else {}
+        views = {
+            name: controller.hear_steering(name, item.revision, item.counts, item.stats)
+            for name, item in reports.steering.items()
+        }
         return {
             "taken": controller.report(found),
             "keys": [
                 {"instance": instance, "key_id": key.id, "key": key.octets.hex()}
                 for instance, key in keys.items()
             ],
+            "views": {name: view for name, view in views.items() if view is not None},
         }
 
     @app.post("/converged", response_model=None)

@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from finsy import P4PacketIn
 
@@ -39,6 +40,7 @@ from p4cats.controller.errors import PipelineMissing, RequestRefused
 from p4cats.controller.exceptions import PacketOut, Responder
 from p4cats.controller.keys import Key, KeyStore
 from p4cats.controller.metrics import MetricStore, Report, Timing
+from p4cats.controller.steering import SteeringHosts
 from p4cats.controller.switches import PipelineFiles, SwitchSession
 from p4cats.topologies.addressing import Plan
 from p4cats.topologies.schema import Instance, Topology
@@ -80,6 +82,7 @@ class Controller:
         self.draining = Draining()
         self.responder = Responder(topology, plan)
         self.started_s = time.monotonic()
+        self.steering = SteeringHosts(self.desired, self.started_s)
         self.converge_s: float | None = None
         self._services: dict[str, ServiceSettings] = {}
         self._availability: dict[int, Availability] = {}
@@ -89,6 +92,8 @@ class Controller:
         self._changed = asyncio.Event()
         self._converged = asyncio.Event()
         self._untold = True
+        self._keys_known = False
+        """The switches were asked which keys they hold."""
         self._outgoing: asyncio.Queue[PacketOut] = asyncio.Queue(PACKETS_WAITING)
         self.sessions = {name: self._new_session(name, addresses[name], pipelines) for name in plan.switches}
 
@@ -119,8 +124,9 @@ class Controller:
 
     @property
     def is_converged(self) -> bool:
-        """True while every switch holds what the present state asks for."""
-        return not self._untold and all(session.synced for session in self.sessions.values())
+        """True while every switch, and every host that steers and reports, holds what the state asks for."""
+        switches = all(session.synced for session in self.sessions.values())
+        return not self._untold and switches and self.steering.all_synced(time.monotonic())
 
     async def converged(self) -> None:
         """Wait until every switch holds what the present state asks for."""
@@ -152,6 +158,17 @@ class Controller:
         answer = self.keys.report(key_ids, fresh)
         self._changed.set()
         return answer
+
+    def hear_steering(
+        self, name: str, held: str, counts: Mapping[int, Mapping[str, int]], stats: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """Take in what a host that steers says; return what it is to choose from, None if it knows."""
+        host = self.steering.hear(name, held, time.monotonic())
+        if host is None:
+            return None
+        host.counts, host.stats = counts, stats
+        self._look()
+        return self.steering.news(name)
 
     def set_service(
         self,
@@ -261,6 +278,9 @@ class Controller:
     def _tell(self, state: State) -> None:
         for name, wanted in self.desired.entries(state).items():
             self.sessions[name].want(wanted)
+        # Not before the keys in use are known: a host that steers would forget those it has.
+        if self._keys_known:
+            self.steering.tell(state)
 
     def _advance_keys(self) -> None:
         """Change keys where that is due."""
@@ -269,11 +289,18 @@ class Controller:
 
         def holds(site: str, key: Key) -> bool:
             wanted = list(self.desired.key_entries(site, key))
-            return bool(reached) and all(session.holds(item) for session in reached for item in wanted)
+            switches = all(session.holds(item) for session in reached for item in wanted)
+            return switches and self.steering.hold(key, site, now_s)
 
         # What a switch holds is read before keys are drawn: it may be in use.
         if reached and all(session.synced for session in reached):
-            self.keys.advance(time.monotonic(), holds, complete=len(reached) == len(edges))
+            now_s = time.monotonic()
+            hosts = self.steering.hosts.values()
+            complete = len(reached) == len(edges) and all(self.steering.connected(h, now_s) for h in hosts)
+            self.keys.advance(now_s, holds, complete=complete)
+            if not self._keys_known:
+                self._keys_known = True
+                self.steering.tell(self.state())
 
     def _adopt_keys(self, held: Entries) -> None:
         """Take over the keys that a switch held before this controller came."""

@@ -116,7 +116,7 @@ class Desired:
         self._prefixes = {name: self._prefix(host) for name, host in plan.hosts.items()}
         self._sites = {item.id: topology.site_of(item) for item in topology.instances}
         self._of = {name: topology.instances_of(name) for name in topology.services}
-        self._ingresses = len({topology.hosts[name].switch for name in topology.clients})
+        self._ingresses = len({topology.ingress_of(name) for name in topology.clients})
         self._fixed = {name: by_key(self._fixed_entries(name)) for name in plan.switches}
         self._steering: dict[tuple[str, int, str | None], Entry] = {}
 
@@ -265,9 +265,13 @@ class Desired:
                 tables.SERVICES, {"address": spec.address}, "classify",
                 id=number, policy=policy, compute_weight=compute_weight, network_weight=network_weight,
                 total_weight=sum(item.weight for item in found),
-                load_ttl_us=spec.load_ttl_us, dead_after_us=spec.dead_after_us or NEVER_US,
+                load_ttl_us=spec.load_ttl_us, dead_after_us=self.dead_after_us(name),
                 affinity_timeout_us=spec.affinity_timeout_us, spread_us=self.spread_us(found),
             )  # fmt: skip
+
+    def dead_after_us(self, service: str) -> int:
+        """Return the silence after which an instance takes no new flow, as the data plane knows it."""
+        return self.topology.services[service].dead_after_us or NEVER_US
 
     def spread_us(self, candidates: Sequence[Candidate]) -> int:
         """Return what others add to a wait for each flow that one ingress switch places in a window.
@@ -295,10 +299,13 @@ class Desired:
 
     def _instance_entries(self, ingress: str, state: State) -> Iterator[Entry]:
         """Yield how to reach every instance that is not down, and that flows may stay with it."""
-        for item in self.topology.instances:
-            if state.availability.get(item.id, "up") in ("up", "drained"):
-                yield entry(tables.LIVING, {"instance": item.id}, "NoAction")
-                yield self._steer(ingress, item, state)
+        for item in self.living(state):
+            yield entry(tables.LIVING, {"instance": item.id}, "NoAction")
+            yield self._steer(ingress, item, state)
+
+    def living(self, state: State) -> Iterator[Instance]:
+        """Yield the instances that flows may stay with."""
+        return (i for i in self.topology.instances if state.availability.get(i.id, "up") in ("up", "drained"))
 
     def _key_entries(self, state: State) -> Iterator[Entry]:
         """Yield by which keys the metrics of every instance are checked: the same at all ingress switches."""

@@ -20,6 +20,7 @@ from p4cats.controller.views import (
     InstanceView,
     ServiceView,
     StatusView,
+    SteeringHostView,
     SwitchView,
 )
 from p4cats.topologies.schema import Instance
@@ -47,7 +48,20 @@ class Overview:
             "converged": controller.is_converged,
             "converge_s": controller.converge_s,
             "switches": switches,
+            "steering_hosts": self._steering_hosts(),
         }
+
+    def _steering_hosts(self) -> list[SteeringHostView]:
+        steering, now_s = self.controller.steering, time.monotonic()
+        return [
+            {
+                "name": name,
+                "connected": steering.connected(host, now_s),
+                "synced": steering.connected(host, now_s) and steering.synced(host),
+                "stats": dict(host.stats),
+            }
+            for name, host in steering.hosts.items()
+        ]
 
     async def _switch(self, session: SwitchSession) -> SwitchView:
         told, dropped, options = await asyncio.gather(
@@ -125,6 +139,14 @@ class Overview:
             }
             for name, (placed, steered) in counted.items()
         }
+        for name, host in self.controller.steering.hosts.items():
+            found = host.counts.get(item.id, {})
+            ingress[name] = {
+                "candidate": available == "up",
+                "path_delay_us": self.desired.delay_us(state, host.switch, item),
+                "flows_placed": found.get("placed"),
+                "packets_steered": found.get("steered"),
+            }
         return {
             "id": item.id,
             "service": item.service,

@@ -6,7 +6,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView, SwitchView
+from p4cats.controller.views import (
+    ExplainView,
+    InstanceView,
+    ServiceView,
+    StatusView,
+    SteeringHostView,
+    SwitchView,
+)
 from p4cats.raw_metrics import DEFINITIONS
 from p4cats.switch_status import Traffic
 
@@ -53,10 +60,28 @@ def status(view: StatusView) -> RenderableType:
         for switch in view["switches"]
         if switch["generic_because"]
     ]
+    if view["steering_hosts"]:
+        parts += ["", _steering_hosts(view["steering_hosts"])]
     drops = _drops(view["switches"])
     if drops.row_count:
         parts += ["", drops]
     return Group(*parts)
+
+
+def _steering_hosts(hosts: list[SteeringHostView]) -> Table:
+    table = _table("steering host", "state", "options learned", "not believed", "dropped")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for host in hosts:
+        state, style = ("synced", "green") if host["synced"] else ("syncing", "yellow")
+        if not host["connected"]:
+            state, style = "silent", "red"
+        stats = dict(host["stats"])
+        learned = stats.pop("learned", 0)
+        dropped = stats.pop("no_instance", 0) + stats.pop("not_grown", 0)
+        cells = (str(count) for count in (learned, sum(stats.values()), dropped))
+        table.add_row(host["name"], Text(state, style), *cells)
+    return table
 
 
 def _ports(switches: list[SwitchView]) -> Table:

@@ -48,6 +48,18 @@ class SwitchView(TypedDict):
     """What became of metric options that came in."""
 
 
+class SteeringHostView(TypedDict):
+    """One host that steers for itself."""
+
+    name: str
+    connected: bool
+    """Its agent reports."""
+    synced: bool
+    """It holds what it should choose from."""
+    stats: dict[str, int]
+    """What became of options that came in, and of requests that it could not send."""
+
+
 class StatusView(TypedDict):
     """The controller and its switches."""
 
@@ -58,6 +70,7 @@ class StatusView(TypedDict):
     converge_s: float | None
     """From the controller's start to the first time that all switches held what they should."""
     switches: list[SwitchView]
+    steering_hosts: list[SteeringHostView]
 
 
 class ServiceView(TypedDict):
@@ -131,7 +144,7 @@ class InstanceView(TypedDict):
 
 
 class IngressView(TypedDict):
-    """An instance at one ingress switch."""
+    """An instance at one ingress switch, or at one host that steers."""
 
     candidate: bool
     path_delay_us: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,13 +129,8 @@ def _told(answer: httpx.Response) -> Told:
         views = {name: (str(v.pop("revision")), View(**v)) for name, v in document.get("views", {}).items()}
     except (ValidationError, AttributeError, KeyError, TypeError):
         raise ValueError("its views are not understood") from None
-    return Told(dict(_keys(document)), views)
-
-
-def _keys(document: Mapping[str, Any]) -> Iterator[tuple[int, Key]]:
-    for item in document.get("keys", ()):
-        try:
-            found = int(item["instance"]), Key.of(int(item["key_id"]), str(item["key"]))
-        except (KeyError, TypeError, ValueError):
-            raise ValueError("its keys are not understood") from None
-        yield found
+    try:
+        keys = {int(k["instance"]): Key.of(int(k["key_id"]), str(k["key"])) for k in document.get("keys", ())}
+    except (KeyError, OverflowError, TypeError, ValueError):
+        raise ValueError("its keys are not understood") from None
+    return Told(keys, views)

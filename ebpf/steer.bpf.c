@@ -642,15 +642,16 @@ static __always_inline void learn(const struct ipv6 *ip, const struct metric_hea
 	COUNT(learned);
 }
 
-/* Whether a packet with the option is a beacon to this host. */
+/* Whether a packet, stamped or not, is a beacon to this host. */
 static __always_inline int is_beacon(const struct ipv6 *ip, const struct metric_header *option, void *end)
 {
-	const __u8 *udp = (const void *)(option + 1);
+	const __u8 *udp = option ? (const void *)(option + 1) : (const void *)(ip + 1);
 	__u8 own[16];
 
+	if ((option ? option->next_header : ip->next_header) != NEXT_UDP || (void *)(udp + 4) > end)
+		return 0;
 	read_headend(own);
-	return option->next_header == NEXT_UDP && (void *)(udp + 4) <= end &&
-	       udp[2] == CATS_BEACON_PORT >> 8 && udp[3] == (CATS_BEACON_PORT & 0xFF) &&
+	return udp[2] == CATS_BEACON_PORT >> 8 && udp[3] == (CATS_BEACON_PORT & 0xFF) &&
 	       same_address(ip->destination, own);
 }
 
@@ -658,22 +659,26 @@ SEC("tc")
 int metrics(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
+	__u32 length = sizeof(struct ethernet) + sizeof(*ip) + sizeof(struct metric_header) + 4;
 	__u8 blank[CATS_OPTION_LENGTH] = {};
 	struct metric_header *option;
 	void *end;
 
-	if (!ip || ip->next_header != NEXT_HOP_BY_HOP)
+	if (!ip || (ip->next_header != NEXT_HOP_BY_HOP && ip->next_header != NEXT_UDP))
 		return TC_ACT_UNSPEC;
 	/* What a driver leaves outside the linear part is drawn in. */
-	bpf_skb_pull_data(skb, sizeof(struct ethernet) + sizeof(*ip) + sizeof(*option) + 4);
+	bpf_skb_pull_data(skb, length < skb->len ? length : skb->len);
 	ip = ipv6_header(skb);
-	end = (void *)(long)skb->data_end;
-	option = ip ? metric_option(ip, end) : 0;
-	if (!option)
+	if (!ip)
 		return TC_ACT_UNSPEC;
-	learn(ip, option);
+	end = (void *)(long)skb->data_end;
+	option = metric_option(ip, end);
+	if (option)
+		learn(ip, option);
 	if (is_beacon(ip, option, end))
 		return TC_ACT_SHOT;
+	if (!option)
+		return TC_ACT_UNSPEC;
 	/* A card may have summed the packet up already: its sum is mended. */
 	bpf_skb_store_bytes(skb, sizeof(struct ethernet) + sizeof(*ip) + __builtin_offsetof(struct metric_header, magic),
 			    blank, sizeof(blank), BPF_F_RECOMPUTE_CSUM);

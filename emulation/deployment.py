@@ -14,16 +14,18 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
 from p4cats.controller import client
 from p4cats.controller.controller import Controller
 from p4cats.controller.switches import PipelineFiles
-from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig
+from p4cats.ebpf.config import AgentConfig, HostConfig, InstanceConfig, SteerConfig
 from p4cats.emulation.programs import choose_target, switch_programs
 from p4cats.emulation.switches import SwitchProcesses
 from p4cats.errors import UserError
@@ -182,18 +184,25 @@ class Deployment:
         if not self.agent.stdout.readline().startswith(b"agent ready"):
             said = self.agent.communicate()[1].decode(errors="replace").strip().splitlines()
             raise DeploymentError(said[-1] if said else "the host agent did not start")
+        self._wait_for_steering()
+
+    def _wait_for_steering(self) -> None:
+        """Wait until all hosts that steer know what to choose from."""
+        deadline = time.monotonic() + CONVERGENCE_TIMEOUT_S
+        while not all(host["synced"] for host in self.controller.status()["steering_hosts"]):
+            if time.monotonic() > deadline:
+                raise DeploymentError("the hosts that steer were not told what to choose from")
+            time.sleep(0.05)
 
     def _agent_hosts(self) -> Iterator[HostConfig]:
-        """The agent's view of every host that holds an instance; beacons go where clients are."""
+        """The agent's view of every host that holds an instance or steers; beacons go where clients are."""
         servers = {i.host for i in self.topology.instances}
         ingresses = tuple(
-            dict.fromkeys(
-                self.plan.switches[host.switch].router_address
-                for name, host in self.topology.hosts.items()
-                if name not in servers
-            )
+            dict.fromkeys(self._beacon_address(name) for name in self.topology.hosts if name not in servers)
         )
-        for host in dict.fromkeys(i.host for i in self.topology.instances):
+        steering = [name for name, host in self.topology.hosts.items() if host.steer]
+        for host in dict.fromkeys([*(i.host for i in self.topology.instances), *steering]):
+            plan = self.plan.hosts[host]
             instances = (
                 InstanceConfig(
                     instance=i.id,
@@ -211,10 +220,18 @@ class Deployment:
             )
             yield HostConfig(
                 netns=Path(self.network.netns(host)),
-                interface=self.plan.hosts[host].interface,
+                interface=plan.interface,
                 path_mtu=self._smallest_mtu(),
                 instances=tuple(instances),
+                steer=SteerConfig(address=plan.address, host=host) if host in steering else None,
             )
+
+    def _beacon_address(self, client: str) -> IPv6Address:
+        """Return the address of a client's ingress forwarder: its own if it steers."""
+        host = self.plan.hosts[client]
+        if self.topology.hosts[client].steer:
+            return host.address
+        return self.plan.switches[host.switch].router_address
 
     def _smallest_mtu(self) -> int:
         """Of all links, in octets: what a stamped packet must fit on its way to any client."""

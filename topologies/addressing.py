@@ -11,7 +11,7 @@ without talking to each other. Nothing here touches the system.
     port MAC                02:ca:00:<n>:<port>         (port on 16 bits, from 1: hosts, then links)
     host MAC                02:ca:01:<h>:01             (h: place of the host in the file, 16 bits)
     host address            2001:db8:<n>:<port>::2/64   (unless the topology gives one)
-    default gateway         fe80::1                     (answered with the MAC of the switch's port)
+    default gateway         fe80::1                     (an edge switch answers with the MAC of its port)
 
 Numbers in addresses and MACs are hexadecimal: switch 10 has the locator 5f00:0:a::/48.
 """
@@ -167,6 +167,8 @@ class HostPlan:
     """Octets of the largest IPv6 packet on the access link."""
     services: dict[str, IPv6Address] = field(hash=False)
     """Service addresses on `lo`, by name of the service; empty on a client."""
+    gateway_mac: str | None
+    """MAC address of the gateway where that does not tell it itself: transit switches know no neighbours."""
 
     @property
     def address_with_prefix(self) -> IPv6Interface:
@@ -205,6 +207,8 @@ class Plan:
             self.hosts[name] = HostPlan(
                 name, number, host_mac(number), HOST_INTERFACE, addresses[name],
                 host.switch, attached[name], host.mtu, services,
+                None if topology.switches[host.switch].role == "edge"
+                else port_mac(numbers[host.switch], attached[name]),
             )  # fmt: skip
         self._costs_us = {frozenset(link.ends): link.cost_us for link in topology.links}
         ports = self._ports(numbers)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
 
+STEERING_MTU = 1280 + 64
+"""Octets: the least of IPv6, and an outer header with one segment."""
 IFNAMSIZ = 15
 """Characters of a Linux interface name, without the final NUL."""
 
@@ -93,9 +95,22 @@ def _hosts(topology: Topology) -> Iterator[Problem]:
     for name, host in topology.hosts.items():
         if host.switch not in topology.switches:
             yield ("hosts", name, "switch"), _unknown("switch", host.switch, list(topology.switches))
-        elif topology.switches[host.switch].role != "edge":
-            message = f"{host.switch} is a transit switch and takes no hosts; only role edge does"
+        elif topology.switches[host.switch].role != "edge" and not host.steer:
+            message = f"{host.switch} is a transit switch: only hosts that steer (steer: true) can be there"
             yield ("hosts", name, "switch"), message
+        elif topology.switches[host.switch].role == "edge" and host.steer:
+            message = (
+                f"{host.switch} is an edge switch, which steers: attach the host to a transit switch"
+            )
+            yield ("hosts", name, "steer"), message
+        elif host.steer and topology.telemetry is not None:
+            message = (
+                "no switch takes telemetry out of packets to a host that steers: have one of the two"
+            )
+            yield ("hosts", name, "steer"), message
+        elif host.steer and host.mtu < STEERING_MTU:
+            message = f"a host that steers needs an MTU of {STEERING_MTU}, for IPv6 in a tunnel"
+            yield ("hosts", name, "mtu"), message
 
 
 def _instances(topology: Topology) -> Iterator[Problem]:
@@ -106,6 +121,8 @@ def _instances(topology: Topology) -> Iterator[Problem]:
         here: Location = ("instances", index)
         if instance.host not in topology.hosts:
             yield (*here, "host"), _unknown("host", instance.host, list(topology.hosts))
+        elif topology.hosts[instance.host].steer:
+            yield (*here, "host"), f"{instance.host} steers: it runs no instance"
         if instance.service not in topology.services:
             yield (*here, "service"), _unknown("service", instance.service, list(topology.services))
         first = placed.setdefault((instance.host, instance.service), index)

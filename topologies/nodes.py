@@ -119,6 +119,8 @@ class PlannedHost(_InNamespace, Host):  # type: ignore[misc]
         """Set interfaces up, with addresses and the default route; also after its link was down."""
         plan = self.plan
         services = [f"addr replace {address}/128 dev lo nodad" for address in plan.services.values()]
+        gateway = f"{GATEWAY} lladdr {plan.gateway_mac} dev {plan.interface}"
+        neighbours = [f"neigh replace {gateway} nud permanent"] if plan.gateway_mac else []
         self.configure(
             [
                 "link set dev lo up",
@@ -126,6 +128,7 @@ class PlannedHost(_InNamespace, Host):  # type: ignore[misc]
                 f"addr replace {plan.address_with_prefix} dev {plan.interface} nodad noprefixroute",
                 f"addr replace {HOST_LINK_LOCAL}/64 dev {plan.interface} nodad",
                 *services,
+                *neighbours,
                 f"route replace default via {GATEWAY} dev {plan.interface} src {plan.address}",
             ]
         )

@@ -94,11 +94,13 @@ class _Wire(_Model):
 
 
 class Host(_Wire):
-    """A client or a server, and its access link to an edge switch."""
+    """A client or a server, and its access link to an edge switch; to a transit switch if it steers."""
 
     switch: Name
     address: Address | None = None
     """Unicast address, None: the one of the addressing plan."""
+    steer: bool = False
+    """It is an ingress CATS-Forwarder itself (eBPF), for its own requests."""
 
 
 class Link(_Wire):
@@ -239,6 +241,10 @@ class Topology(_Model):
         """Names of the hosts that run no instance."""
         servers = {instance.host for instance in self.instances}
         return tuple(name for name in self.hosts if name not in servers)
+
+    def ingress_of(self, host: str) -> str:
+        """Return the name of a client's ingress CATS-Forwarder: its switch, or itself."""
+        return host if self.hosts[host].steer else self.hosts[host].switch
 
     def site_of(self, instance: Instance) -> str:
         """Return the name of the site (the egress edge switch) of an instance."""
