@@ -149,7 +149,16 @@ SECTIONS: dict[str, list[Row]] = {
     ],
     "v1model": [
         Row("standard_metadata"),
-        Row("timestamps and queue metadata"),
+        Row(
+            "timestamps and queue metadata",
+            bmv2="yes; time begins with the switch",
+            xdp="yes; time is CLOCK_MONOTONIC, as on the model",
+        ),
+        Row(
+            "registers kept over a restart (`--state`; not over a SIGKILL)",
+            "tests/switch/test_kept_registers.py::test_registers_survive_an_orderly_restart_once",
+            bmv2="no",
+        ),
         Row(
             "egress queues with rates",
             f"{DATAPLANE_TESTS}::test_rated_queue_holds_packets_back_and_tells_its_depth",
