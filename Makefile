@@ -4,6 +4,7 @@ PYTHON  ?= /usr/bin/python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 JOBS    ?= 2
+COUNT   ?= 1000000
 # Debian and Ubuntu packages: eBPF (clang, libbpf, bcc and the headers that bcc compiles with), Mininet.
 HEADERS := $(shell if test -e /lib/modules/$$(uname -r)/build/include; then :; \
              elif grep -qs '^ID=ubuntu' /etc/os-release; then echo linux-headers-generic; \
@@ -29,10 +30,10 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test nightly lint format bench fuzz herding golden clean
+.PHONY: help deps demo test nightly lint format bench fuzz fuzz-packets herding golden clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 deps: $(READY) ## install what is needed: Debian packages (as root), and .venv/
 
@@ -64,6 +65,9 @@ fuzz: $(READY) ## 10,000 mutated programs: each compiles and runs, or is refused
 
 herding: $(READY) ## simulate 100 ingress forwarders: the table and figure of docs/herding.md
 	@$(BIN)/python tests/deciding/herding.py
+
+fuzz-packets: $(READY) $(TESTREADY) ## COUNT mutated packets (a million) for everything that reads them; as root
+	@$(BIN)/python tests/packets/packet_fuzz.py $(COUNT)
 
 golden: $(READY) ## write the golden files of the tests anew: review the difference
 	@P4CATS_GOLDEN=write $(BIN)/pytest -q tests/unit tests/conformance tests/trace
