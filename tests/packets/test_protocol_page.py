@@ -274,10 +274,21 @@ def check_option_values(says: dict[str, Any]) -> None:
     assert says["instances"] == protocol.INSTANCES - 1
 
 
+HOP_HEADERS = {
+    0: "node_id", 1: "interfaces", 2: "latency", 3: "queue", 4: "ingress_time", 5: "egress_time", 6: "level2",
+    7: "word", 8: "word", 15: "word",
+}  # fmt: skip
+"""Header types of edge.p4, by instruction bit."""
+
+
+def _bytes(fields: list[Part]) -> int:
+    return sum(field.bits for field in fields) // 8
+
+
 def check_telemetry(says: dict[str, Any]) -> None:
-    assert scapy(layers.IntShim) == says["shim"]
-    assert scapy(layers.IntMd, ("stack",)) == says["md"]
-    assert scapy(layers.Decision) == says["decision"]
+    assert scapy(layers.IntShim) == p4("int_shim_t") == says["shim"]
+    assert scapy(layers.IntMd, ("stack",)) == p4("int_md_t") == says["md"]
+    assert scapy(layers.Decision) == p4("int_decision_t") == says["decision"]
     assert sum(f.bits for f in says["md"]) == 8 * layers.IntMd.HEADER_BYTES == 8 * lua("MD_BYTES")
     assert sum(f.bits for f in says["decision"]) == 8 * lua("DECISION_BYTES")
     assert says["shim values"] == _defaults(layers.IntShim, says["shim values"])
@@ -292,6 +303,7 @@ def check_telemetry(says: dict[str, Any]) -> None:
     assert {name: (at, size) for at, size, name in lua_fields("d")} == whole
     known = {bit: struct.calcsize(form) for bit, _, form in layers._BASELINE}
     assert says["instructions"] == known == lua_instructions()
+    assert says["instructions"] == {bit: _bytes(p4(f"int_{name}_t")) for bit, name in HOP_HEADERS.items()}
     assert says["int fixed"] == 8 + (sum(f.bits for f in says["shim"]) + sum(f.bits for f in says["md"])) // 8
 
 
@@ -338,6 +350,12 @@ def check_times(says: dict[str, Any]) -> None:
     assert says["stale after"] == agent["stale_after_ms"].default
     assert says["beacon interval"] == agent["beacon_interval_ms"].default
     assert says["beacon min"] == agent["beacon_min_ms"].default
+
+
+def test_report_is_laid_out_as_the_scapy_layers_say() -> None:
+    group, report = scapy(layers.ReportGroup), scapy(layers.Report, ("metadata",))
+    behind = [Part(field.octet + _bytes(group), field.bits, field.name) for field in report]
+    assert p4("report_t") == group + behind
 
 
 # -- The flow table, by what the program writes ------------------------------------------------------
