@@ -430,7 +430,7 @@ control EdgeEgress(inout headers_t hdr, inout metadata_t meta, inout standard_me
                 bit<8> words = hdr.int_shim.length;
                 meta.int_report = 1;
                 int_node.apply(hdr, meta, standard_metadata);
-                int_report.apply(hdr, standard_metadata, (bit<32>)(hdr.int_shim.length - words) << 2);
+                int_report.apply(hdr, meta, standard_metadata, (bit<32>)(hdr.int_shim.length - words) << 2);
             } else if (!hdr.packet_in.isValid()) {
                 meta.int_ingress_port = standard_metadata.ingress_port;
                 meta.int_egress_port = standard_metadata.egress_port;

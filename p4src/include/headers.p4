@@ -291,6 +291,8 @@ struct metadata_t {
     bit<32>    int_wait_us;     // that was known of the instance
     bit<32>    int_age_us;      // since that was learned
     @field_list(INT_FIELDS)
+    bit<32>    int_length;      // of the frame as the sink received it
+    @field_list(INT_FIELDS)
     port_t     int_ingress_port;
     @field_list(INT_FIELDS)
     port_t     int_egress_port;

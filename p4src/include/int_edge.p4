@@ -147,6 +147,7 @@ control IntSink(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             }
         }
         if (delivered) {
+            meta.int_length = standard_metadata.packet_length;
             meta.int_ingress_port = standard_metadata.ingress_port;
             meta.int_egress_port = standard_metadata.egress_spec;
             meta.int_ingress_time = standard_metadata.ingress_global_timestamp;
@@ -164,7 +165,8 @@ control IntSink(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 }
 
 // Makes a report of the sink's clone, which has the sink's own data on the stack: `pushed` octets.
-control IntReport(inout headers_t hdr, inout standard_metadata_t standard_metadata, in bit<32> pushed) {
+control IntReport(inout headers_t hdr, in metadata_t meta, inout standard_metadata_t standard_metadata,
+                  in bit<32> pushed) {
     action report(mac_t source, mac_t neighbor, ipv6_t router, ipv6_t collector, bit<32> node_id) {
         hdr.report_ethernet.setValid();
         hdr.report_ethernet.dst = neighbor;
@@ -229,7 +231,7 @@ control IntReport(inout headers_t hdr, inout standard_metadata_t standard_metada
             if (hdr.ports.isValid()) {
                 headers = headers + 4;
             }
-            bit<32> frame = standard_metadata.packet_length + pushed;
+            bit<32> frame = meta.int_length + pushed;
             if (frame > REPORT_FRAME_BYTES) {
                 bit<32> kept = REPORT_FRAME_BYTES |-| headers;
                 truncate(kept);
