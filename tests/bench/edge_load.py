@@ -23,7 +23,9 @@ SECOND_US = 1_000_000
 def entries() -> list[tuple[str, TableEntry]]:
     """One service under `least`, an instance behind each of eight egress switches."""
     least = protocol.POLICIES["least"]
-    classify = ActionCall("EdgeIngress.classify", (1, least, 1, 1, 8, SECOND_US // 2, SECOND_US // 10, 30 * SECOND_US, 0))
+    classify = ActionCall(
+        "EdgeIngress.classify", (1, least, 1, 1, 8, SECOND_US // 2, SECOND_US // 10, 30 * SECOND_US, 0)
+    )
     found = [("EdgeIngress.services", TableEntry((Exact(int(SERVICE)),), 0, classify))]
     for number in range(1, protocol.CANDIDATES + 1):
         key = (Exact(number),)

@@ -7,13 +7,13 @@ for all contenders alike, as behind any XDP switch.
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import bmv2
 import ternary
 import xdp_wires
 
@@ -34,12 +34,14 @@ def measure() -> Rows:
     yield from per_packet()
     yield from ternary.measure()
     with ExitStack() as stack:
-        wires = {
+        wires: dict[str, xdp_wires.Wire] = {
             "xdp": xdp_wires.P4Switch(),
             "bare": xdp_wires.BareRedirect(),
             "kernel": xdp_wires.Kernel(),
             "model": xdp_wires.ModelSwitch(),
         }
+        if not bmv2.missing():
+            wires["bmv2"] = bmv2.Bmv2Switch()
         for wire in wires.values():
             stack.enter_context(wire)
         yield from frames(wires)
@@ -70,7 +72,7 @@ def frames(wires: dict[str, xdp_wires.Wire]) -> Rows:
     found: dict[str, list[float]] = {}
     shares: list[float] = []
     for _ in range(FRAME_RUNS):
-        for name in ("xdp", "bare", "kernel"):
+        for name in (n for n in wires if n != "model"):
             rate, share = wires[name].frames_per_second(FRAMES)
             found.setdefault(name, []).append(rate)
             shares += [share] if name == "xdp" else []
@@ -80,6 +82,9 @@ def frames(wires: dict[str, xdp_wires.Wire]) -> Rows:
     yield "xdp.pps_vs_bare_redirect", "ratio", _ratios(found["xdp"], found["bare"])
     yield "kernel.pps", "packets/s", found["kernel"]
     yield "xdp.pps_vs_kernel", "ratio", _ratios(found["xdp"], found["kernel"])
+    if "bmv2" in wires:
+        yield "bmv2.pps", "packets/s", found["bmv2"]
+        yield "xdp.pps_vs_bmv2", "ratio", _ratios(found["xdp"], found["bmv2"])
 
 
 def tcp(wires: dict[str, xdp_wires.Wire]) -> Rows:
@@ -104,8 +109,8 @@ def _ratios(ours: list[float], limit: list[float]) -> list[float]:
 
 def left_out() -> str | None:
     """Why a figure is not measured, in a line."""
-    if shutil.which("simple_switch_grpc") is None:
-        return "xdp.pps_vs_bmv2: left out, simple_switch_grpc is not on PATH"
+    if missing := bmv2.missing():
+        return f"xdp.pps_vs_bmv2: left out, {missing} is not on PATH"
     return None
 
 

@@ -207,13 +207,18 @@ class Wire:
         self._last.update(self.object.programs["count"])
         self.before_frames()
         call_in(self.sender, lambda: self._generate(count // 20))
-        time.sleep(0.02)
+        self.all_through()
         before, begin = self.received(), time.perf_counter()
         call_in(self.sender, lambda: self._generate(count))
-        seconds = time.perf_counter() - begin
-        time.sleep(0.02)
+        seconds = self.all_through() - begin
         arrived = self.received() - before
         return arrived / seconds, arrived / count
+
+    def all_through(self) -> float:
+        """Wait after the generator's end until nothing is under way; when the last frame arrived."""
+        end = time.perf_counter()
+        time.sleep(0.02)
+        return end
 
     def _generate(self, count: int) -> None:
         source = ct.create_string_buffer(self.frame, len(self.frame))
@@ -255,7 +260,21 @@ class BareRedirect(Wire):
         self.attach(stack, self.switch, "p2", "from_second")
 
 
-class Kernel(Wire):
+class WithoutXdp(Wire):
+    """What forwards has no XDP program: GRO gives its veth the NAPI that generated frames need."""
+
+    def before_frames(self) -> None:
+        self._set_gro(on=True)
+
+    def before_tcp(self) -> None:
+        self._set_gro(on=False)
+
+    def _set_gro(self, *, on: bool) -> None:
+        call_in(self.switch, lambda: set_offloads("p1", gro=on))
+        time.sleep(0.05)
+
+
+class Kernel(WithoutXdp):
     """The kernel's own IPv6 forwarding."""
 
     gateway = "p1"
@@ -270,14 +289,6 @@ class Kernel(Wire):
                 run(["ip", "neigh", "add", host, "lladdr", mac(near), "dev", name, "nud", "permanent"])
 
         call_in(self.switch, routes)
-
-    def before_frames(self) -> None:
-        call_in(self.switch, lambda: set_offloads("p1", gro=True))
-        time.sleep(0.05)
-
-    def before_tcp(self) -> None:
-        call_in(self.switch, lambda: set_offloads("p1", gro=False))
-        time.sleep(0.05)
 
 
 class P4Switch(Wire):
@@ -302,7 +313,7 @@ class P4Switch(Wire):
         found = re.match(rb"ready p4runtime=(\S+)", process.stdout.readline())
         if found is None:
             raise RuntimeError(f"the switch (target {self.target}) did not start")
-        asyncio.run(_write_routes(found[1].decode()))
+        asyncio.run(_control(found[1].decode()))
 
 
 class ModelSwitch(P4Switch):
@@ -311,14 +322,19 @@ class ModelSwitch(P4Switch):
     target = "model"
 
 
-async def _write_routes(address: str) -> None:
+async def _control(address: str) -> None:
     program = compile_pipeline(ROUTER)
     with tempfile.TemporaryDirectory() as directory:
         async with p4runtime.controller(address, Path(directory), program) as sw:
-            for host, port, source, neighbor in ((SENDER, 1, "p1", "s0"), (RECEIVER, 2, "p2", "r0")):
-                action = fy.P4TableAction("forward", port=port, source=MACS[source], neighbor=MACS[neighbor])
-                match = fy.P4TableMatch(dst=f"{host}/64")
-                await sw.write([+fy.P4TableEntry("routes", match=match, action=action)])
+            await write_routes(sw)
+
+
+async def write_routes(sw: fy.Switch) -> None:
+    """Write the router's two entries."""
+    for host, port, source, neighbor in ((SENDER, 1, "p1", "s0"), (RECEIVER, 2, "p2", "r0")):
+        action = fy.P4TableAction("forward", port=port, source=MACS[source], neighbor=MACS[neighbor])
+        match = fy.P4TableMatch(dst=f"{host}/64")
+        await sw.write([+fy.P4TableEntry("routes", match=match, action=action)])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -333,4 +349,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-__all__ = ["BareRedirect", "Kernel", "ModelSwitch", "P4Switch", "Wire"]
+__all__ = [
+    "ROUTER",
+    "BareRedirect",
+    "Kernel",
+    "ModelSwitch",
+    "P4Switch",
+    "Wire",
+    "WithoutXdp",
+    "write_routes",
+]
