@@ -16,7 +16,7 @@ from p4cats.netns import call_in
 UP_TIMEOUT_S = 10.0
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_SETTERS = {"tx": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
-"""ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO of linux/ethtool.h."""
+"""ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO of linux/ethtool.h; one less asks for it."""
 
 
 class CommandError(Exception):
@@ -74,6 +74,10 @@ def set_offloads(interface: str, **settings: bool) -> None:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
         for name, on in settings.items():
-            value = ctypes.create_string_buffer(struct.pack("=II", _ETHTOOL_SETTERS[name], on))
+            value = ctypes.create_string_buffer(struct.pack("=II", _ETHTOOL_SETTERS[name] - 1, 0))
             request = struct.pack("16sP", interface.encode(), ctypes.addressof(value))
             fcntl.ioctl(control, _SIOCETHTOOL, request)
+            # Linux refuses to set what it has itself switched off for XDP, be it to the same.
+            if bool(struct.unpack_from("=I", value.raw, 4)[0]) != on:
+                ctypes.memmove(value, struct.pack("=II", _ETHTOOL_SETTERS[name], on), 8)
+                fcntl.ioctl(control, _SIOCETHTOOL, request)
