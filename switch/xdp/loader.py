@@ -21,6 +21,8 @@ from p4cats.switch.xdp.refusals import TOO_MANY_FUNCTIONS, explain, too_large
 _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-function")
 _MOST_LINES = (0, 600, 150, 40, 12)
 """Lines of a function: any number, then what is tried for programs that are refused so."""
+_DEEPEST = 4096
+"""Brackets in one another that clang reads (256 of itself): sub-controls stand where they are called."""
 _FARTHEST_JUMP = 0x7FFF
 """Instructions. Of a longer jump clang 14 writes the lowest 16 bits, without a word."""
 
@@ -61,7 +63,12 @@ def build(source: XdpSource) -> Path:
         scratch = path.with_name(f"{path.name}.{os.getpid()}")
         scratch.write_text(source.text)
         scratch.replace(path)
-    flags = [f"-DCPUS={possible_cpus()}", "-fwrapv", *(f"-Wno-{name}" for name in _QUIET)]
+    flags = [
+        f"-DCPUS={possible_cpus()}",
+        "-fwrapv",
+        f"-fbracket-depth={_DEEPEST}",
+        *(f"-Wno-{name}" for name in _QUIET),
+    ]
     return compile_bpf(path, [include_dir()], flags)
 
 

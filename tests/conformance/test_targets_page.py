@@ -62,9 +62,17 @@ def small(body="", before="", field=""):
     return compile_text(SMALL.format(body=body, before=before, field=field), "small.p4")
 
 
-def test_table_twice():
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root")
+
+
+@pytest.mark.parametrize("target", ["model", pytest.param("xdp", marks=[pytest.mark.root, needs_root])])
+def test_table_twice(target):
     result = run_statements(
-        small("t.apply(); t.apply();"), parse_stf("packet 0 07\nexpect 1 09 $"), "small.p4", "small.stf"
+        small("t.apply(); t.apply();"),
+        parse_stf("packet 0 07\nexpect 1 09 $"),
+        "small.p4",
+        "small.stf",
+        target,
     )
     assert result.passed, str(result)
 

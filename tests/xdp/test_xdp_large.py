@@ -7,12 +7,14 @@ import random
 from pathlib import Path
 
 import pytest
-from xdp_differential import Pair
+from xdp_differential import Pair, Recorder
 
 from p4cats.compiler.backends.xdp import XdpSource
+from p4cats.compiler.diagnostics import CompileError
 from p4cats.compiler.driver import compile_file, compile_text
 from p4cats.compiler.ir import nodes
 from p4cats.switch.dataplane import ActionCall, Exact, Lpm, TableEntry, Ternary
+from p4cats.switch.model import ModelDataPlane
 from p4cats.switch.stf import parse_stf, run_statements
 from p4cats.switch.xdp import LoadError, XdpDataPlane, loader
 
@@ -20,6 +22,8 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
 ]
+_DEEPEST = 127
+"""Branches in one another that the parser takes."""
 PROGRAMS = Path(__file__).resolve().parents[1] / "conformance" / "programs"
 
 _PROGRAM = """
@@ -102,6 +106,59 @@ def test_what_is_refused_in_one_piece_runs_in_several(text: str, monkeypatch: py
             pair.send(0, rng.randbytes(9) + b"\2" + b"".join(layers))
     finally:
         pair.close()
+
+
+def _nested(levels: int) -> str:
+    """Counts in b how many of the branches in one another a packet with this a takes."""
+    body = "".join(f"if (hdr.h0.a > {n}) {{ hdr.h0.b = hdr.h0.b + 1; " for n in range(levels)) + "}" * levels
+    return _PROGRAM.format(members="h_t h0;", states=_ONE, locals="", body=body)
+
+
+@pytest.mark.parametrize("most_lines", [0, 12])
+def test_statements_may_be_nested_as_deeply_as_the_compiler_reads_them(
+    most_lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "_MOST_LINES", (most_lines,))
+    with pytest.raises(CompileError, match="nested too deeply"):
+        compile_text(_nested(_DEEPEST + 1), "nested.p4")
+    program = compile_text(_nested(_DEEPEST), "nested.p4")
+    with pytest.raises(CompileError, match="target model: the program is nested too deeply"):
+        ModelDataPlane(program)
+    sent = Recorder()
+    plane = XdpDataPlane(program, sent.transmit)
+    try:
+        for a in (0, 1, 90, _DEEPEST - 1, _DEEPEST, 1000):
+            plane.process(0, a.to_bytes(4, "big") + bytes(6))
+            counted = min(a, _DEEPEST)
+            packet = a.to_bytes(4, "big") + counted.to_bytes(4, "big") + bytes(2)
+            assert sent.take() == [("port", 1, packet.hex())]
+    finally:
+        plane.close()
+
+
+def test_branches_of_sub_controls_add_up() -> None:
+    """More brackets in one another than clang reads of itself."""
+    branches, closed = "if (h.a == 7) { h.b = h.b + 1; " * 100, "}" * 100
+    text = _PROGRAM.format(
+        members="h_t h0;", states=_ONE, locals="Third() third;", body="third.apply(hdr.h0);"
+    )
+    controls = "".join(
+        f"control {name}(inout h_t h) {{ {inner} apply {{ {branches} {call} {closed} }} }}\n"
+        for name, inner, call in (
+            ("First", "", ""),
+            ("Second", "First() first;", "first.apply(h);"),
+            ("Third", "Second() second;", "second.apply(h);"),
+        )
+    )
+    sent = Recorder()
+    plane = XdpDataPlane(
+        compile_text(text.replace("control V(", f"{controls}control V("), "deep.p4"), sent.transmit
+    )
+    try:
+        plane.process(0, (7).to_bytes(4, "big") + bytes(6))
+    finally:
+        plane.close()
+    assert sent.take() == [("port", 1, ((7).to_bytes(4, "big") + (300).to_bytes(4, "big") + bytes(2)).hex())]
 
 
 def test_how_a_program_was_cut_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
