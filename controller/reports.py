@@ -17,6 +17,7 @@ _HEAD = struct.Struct("!IIIHHHH")
 """Group header, header of the individual report, its main contents."""
 _MD = struct.Struct("!IHHHH")
 _IPV6, _UDP, _TCP, _ROUTING, _HOP_BY_HOP = 41, 17, 6, 43, 0
+_OPTION = bytes([protocol.CONSTANTS["CATS_HBH_EXT_LENGTH"], protocol.OPTION_TYPE, protocol.OPTION_LENGTH])
 _UNKNOWN = 0xFFFFFFFF
 _WORDS = {0: 1, 1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 2, 7: 1, 8: 1, 15: 1}
 """Words of 4 octets by instruction bit."""
@@ -120,7 +121,7 @@ def _frame(data: _Octets, sink: int, sequence: int) -> Report:
     if port != protocol.INT_PORT or checksum:
         raise ReportError("no INT behind IPv6")
     shim, length, _reserved, inner = struct.unpack("!BBBB", data.take(4))
-    if shim >> 4 != 1 or shim >> 2 & 3 != 2 or length < _MD.size // 4:
+    if not _is_md(shim, length):
         raise ReportError("not INT-MD in a UDP header of its own")
     md = _MD.unpack(data.take(_MD.size))
     stack = data.take(4 * length - _MD.size)
@@ -195,19 +196,32 @@ def _hop(data: _Octets, bits: list[int]) -> Hop:
 def without_int(frame: bytes) -> bytes:
     """Return an Ethernet frame as it was before the source, for ICMPv6 errors to quote (RFC 4443, 2.4)."""
     at, header = 54, 20  # behind IPv6, and where the next header's number stands
-    if len(frame) > at and frame[12:14] == b"\x86\xdd" and frame[header] in (_HOP_BY_HOP, _ROUTING):
+    if frame[12:14] != b"\x86\xdd" or len(frame) < at:
+        return frame
+    ours = frame[at + 1 : at + 4] == _OPTION
+    if len(frame) > at + 1 and (frame[header] == _ROUTING or (frame[header] == _HOP_BY_HOP and ours)):
         header, at = at, at + 8 + 8 * frame[at + 1]
-    if len(frame) < at + 12 or frame[12:14] != b"\x86\xdd" or frame[header] != _UDP:
+    if len(frame) < at + 12 or frame[header] != _UDP:
         return frame
-    port, checksum = int.from_bytes(frame[at + 2 : at + 4], "big"), frame[at + 6 : at + 8]
-    size = 12 + 4 * frame[at + 9]
+    port, checksum, shim, words, inner = struct.unpack_from("!2xH2xHBBxB", frame, at)
+    size = 12 + 4 * words
     length = int.from_bytes(frame[18:20], "big") - size
-    if port != protocol.INT_PORT or checksum != bytes(2) or len(frame) < at + size or length < 0:
+    if (
+        port != protocol.INT_PORT
+        or checksum
+        or not _is_md(shim, words)
+        or len(frame) < at + size
+        or length < 0
+    ):
         return frame
-    inner = frame[at + 11 : at + 12]
     changed = bytearray(frame[:at])
-    changed[header : header + 1], changed[18:20] = inner, length.to_bytes(2, "big")
+    changed[header], changed[18:20] = inner, length.to_bytes(2, "big")
     return bytes(changed) + frame[at + size :]
+
+
+def _is_md(shim: int, words: int) -> bool:
+    """Whether a shim says that an MD header and then another header follow."""
+    return shim >> 4 == 1 and shim >> 2 & 3 == 2 and words >= _MD.size // 4
 
 
 def _known(value: int) -> int | None:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import subprocess
+from ipaddress import IPv6Address
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from packet_corpus import Mutator
+from fuzzed_switches import essence
+from packet_corpus import ROUTER, Mutator
+from rich.console import Console
 from scapy.layers.l2 import Ether
 from scapy.utils import RawPcapWriter
 
 import p4cats.topologies
+from p4cats import protocol
 from p4cats.controller import api
+from p4cats.controller.collector import MOST_PATHS, Findings, render
 from p4cats.controller.controller import Controller
+from p4cats.controller.exceptions import MIN_MTU, answer, checksum
+from p4cats.controller.reports import Report, without_int
 from p4cats.controller.switches import PipelineFiles
 from p4cats.ebpf.reporter import _told
 from p4cats.ebpf.view import Candidate, MetricKey, Reach, Service, View
 from p4cats.packets.dissector import SCRIPT
-from p4cats.packets.layers import IntMd, metric_of
+from p4cats.packets.layers import IntMd, ReportGroup, metric_of
 from p4cats.raw_metrics import DEFINITIONS
 from p4cats.topologies.addressing import Plan
 from p4cats.topologies.schema import load
@@ -160,6 +168,75 @@ def _exchanged(pick: Random, value: Any) -> Any:
         at = pick.randrange(len(value))
         return [*value[:at], _exchanged(pick, value[at]), *value[at:][pick.randrange(2) :]]
     return pick.choice(_LEAVES)
+
+
+class FuzzedReports:
+    """The collector: what it accepts of broken reports is what the scapy layers read there too."""
+
+    def __init__(self) -> None:
+        self._findings = Findings()
+        self._now_s = 0.0
+
+    def close(self) -> None:
+        """Nothing to be done."""
+
+    def attempt(self, mutator: Mutator) -> str:
+        """Collect a report."""
+        frame = mutator.draw(kind="report")[1]
+        datagram = frame[62:]
+        self._now_s += 0.01
+        report = self._findings.add(datagram, self._now_s)
+        if report is None:
+            return "malformed"
+        found = ReportGroup(datagram)
+        assert (report.sink, report.sequence) == (found.node_id, found.sequence)
+        md = found.getlayer(IntMd)
+        if md is not None and len(md.stack) == 4 * md.underlayer.length - md.HEADER_BYTES:
+            self._agree(report, md)
+        return "collected"
+
+    @staticmethod
+    def _agree(report: Report, md: IntMd) -> None:
+        """Unless the length of a packet lies: then the layers stop where it says."""
+        assert [hop.node for hop in report.hops] == [hop.get("node_id") for hop in md.hops()[::-1]]
+        found, decision = report.decision, md.decision()
+        if found is not None and decision is not None:
+            assert (found.instance, found.policy) == (decision.instance, decision.policy)
+
+    def compare(self) -> None:
+        """What was found can be told and shown, and is not more than was agreed."""
+        found = self._findings
+        found.news(self._now_s)
+        Console(file=io.StringIO()).print(render(found, {}))
+        assert len(found.paths) <= MOST_PATHS
+        assert len(found.decisions) <= 4 * protocol.INSTANCES
+
+
+class FuzzedErrors:
+    """What the controller answers to packets that a switch has given to it: as RFC 4443 says, or nothing."""
+
+    def close(self) -> None:
+        """Nothing to be done."""
+
+    def compare(self) -> None:
+        """Nothing is left."""
+
+    def attempt(self, mutator: Mutator) -> str:
+        """Answer a packet."""
+        frame, pick = mutator.draw()[1], mutator.random
+        quoted = without_int(frame)
+        assert essence(quoted) == essence(frame), "more than the telemetry was taken out"
+        error = answer(
+            quoted, pick.choice((1, 2, 3)), pick.choice((0, 1280, 1400, 65535)), IPv6Address(ROUTER)
+        )
+        if error is None:
+            return "not answered"
+        assert len(error) <= MIN_MTU
+        assert error[8:24] == IPv6Address(ROUTER).packed
+        assert error[24] != 0xFF
+        assert checksum(error[8:24], error[24:40], error[40:]) == 0, "the checksum is wrong"
+        assert frame.find(error[24:40]) >= 0, "an answer to nobody who has asked"
+        return "answered"
 
 
 class FuzzedLayers:

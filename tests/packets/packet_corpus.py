@@ -179,6 +179,11 @@ def originals() -> tuple[Original, ...]:
     return tuple(found)
 
 
+@cache
+def _of(kind: str) -> tuple[Original, ...]:
+    return tuple(original for original in originals() if original.name.startswith(kind))
+
+
 def _option(believed: tuple[int, int], nh: int | None = None) -> Packet:
     """The header of an instance under a key id."""
     instance, key_id = believed
@@ -210,10 +215,10 @@ class Mutator:
         self.random = random.Random(seed)
         self._sequence = 1
 
-    def draw(self, side: str | None = None) -> tuple[Original, bytes]:
-        """A packet, of one side if given: as it was, or broken in up to four ways."""
+    def draw(self, kind: str = "") -> tuple[Original, bytes]:
+        """A packet, of one kind if given: as it was, or broken in up to four ways."""
         pick = self.random
-        origin = pick.choice([o for o in originals() if side in (None, o.side)])
+        origin = pick.choice(_of(kind))
         frame = bytearray(origin.frame)
         changes = (self._flip, self._flip, self._cut, self._grow, self._length, self._splice, self._duplicate,
                    self._remove, self._address, self._next_header)  # fmt: skip

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from fuzzed_hosts import FuzzedStamp, FuzzedSteer
-from fuzzed_messages import FuzzedDissector, FuzzedHandover, FuzzedLayers
+from fuzzed_messages import FuzzedDissector, FuzzedErrors, FuzzedHandover, FuzzedLayers, FuzzedReports
 from fuzzed_switches import FuzzedSwitch
 from packet_corpus import Mutator
 
@@ -50,8 +50,10 @@ class Parser(Protocol):
 PARSERS: dict[str, tuple[Callable[[], Parser], float]] = {
     "edge.p4": (partial(FuzzedSwitch, "edge"), 0.30),
     "transit.p4": (partial(FuzzedSwitch, "transit"), 0.20),
-    "stamp": (FuzzedStamp, 0.15),
-    "steer": (FuzzedSteer, 0.15),
+    "stamp": (FuzzedStamp, 0.1),
+    "steer": (FuzzedSteer, 0.1),
+    "reports": (FuzzedReports, 0.1),
+    "errors": (FuzzedErrors, 0.05),
     "handover": (FuzzedHandover, 0.05),
     "layers": (FuzzedLayers, 0.05),
     "dissector": (FuzzedDissector, 0.05),

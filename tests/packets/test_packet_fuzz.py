@@ -13,6 +13,8 @@ REACHED = {
     "transit.p4": {"sent", "dropped", "punted"},
     "stamp": {"stamped", "left", "in"},
     "steer": {"steered", "blanked", "beacon", "in", "out"},
+    "reports": {"collected", "malformed"},
+    "errors": {"answered", "not answered"},
     "handover": {"taken", "refused", "understood", "not understood"},
     "layers": {"telemetry", "without telemetry"},
     "dissector": {"read"},
