@@ -1,4 +1,5 @@
 """The controller with p4cats' own switches: p4src on the model target, joined by wires in memory.
+What depends on how packets are processed is shown on the xdp target too.
 
 Shows that the entries mean to the programs what the controller thinks they mean: packets of hosts go in,
 and what comes out at other hosts is checked.
@@ -6,6 +7,7 @@ and what comes out at other hosts is checked.
 
 import asyncio
 import contextlib
+import os
 import struct
 from collections import defaultdict
 from pathlib import Path
@@ -41,12 +43,14 @@ from p4cats.switch.modeltarget import ModelTarget
 from p4cats.switch.programs import compile_config
 from p4cats.switch.server import start_server
 from p4cats.switch.service import P4RuntimeService
+from p4cats.switch.xdptarget import XdpTarget
 from p4cats.topologies.addressing import Plan
 from p4cats.topologies.schema import Topology
 
 CHAT = TOPOLOGY.services["chat"].address
 METRIC_LEARNED, METRIC_NO_KEY, METRIC_FORGED = 0, 3, 7
 HOUR_US = 3_600_000_000
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root")
 
 
 @pytest.fixture(scope="module")
@@ -62,41 +66,41 @@ def pipelines(tmp_path_factory):
 
 
 class Wires:
-    """The ports of one switch."""
+    """The ports of one switch, without interfaces that XDP could be put on."""
 
     def __init__(self, network, switch):
-        self.network, self.ports = network, network.plan.switches[switch].ports
+        self.network, self.planned, self.ports = network, network.plan.switches[switch].ports, {}
 
     def exists(self, port):
-        return port in self.ports
+        return port in self.planned
 
     is_up = exists
 
     def send(self, port, frame):
-        peer = self.ports[port].peer
+        peer = self.planned[port].peer
         if peer.is_host:
             assert Ether(frame).dst == peer.mac
             self.network.inbox[peer.node].append(frame)
         else:
             assert Ether(frame).dst == peer.mac
-            target = self.network.targets[peer.node]
-            asyncio.get_running_loop().call_soon(target.receive, peer.port, frame)
+            asyncio.get_running_loop().call_soon(self.network.receive, peer.node, peer.port, frame)
 
 
-class ModelNetwork:
+class Network:
     """Switches of a topology in this process, and their controller."""
 
-    def __init__(self, topology):
-        self.topology, self.plan = topology, Plan(topology)
-        self.inbox, self.targets, self.addresses = defaultdict(list), {}, {}
+    def __init__(self, topology, target):
+        self.topology, self.plan, self.target = topology, Plan(topology), target
+        self.inbox, self.services, self.addresses = defaultdict(list), {}, {}
 
     @contextlib.asynccontextmanager
     async def up(self, pipelines):
         async with contextlib.AsyncExitStack() as stack:
             for name, switch in self.plan.switches.items():
                 wires = Wires(self, name)
-                self.targets[name] = ModelTarget(wires, 510)
-                service = P4RuntimeService(switch.device_id, self.targets[name], compile_config, wires)
+                target = self.target(wires, 510)
+                service = P4RuntimeService(switch.device_id, target, compile_config, wires)
+                self.services[name] = service
                 stack.callback(service.close)
                 server, port = await start_server(service, "127.0.0.1:0")
                 stack.push_async_callback(server.stop, 0)
@@ -112,7 +116,11 @@ class ModelNetwork:
         switch = self.plan.switches[planned.switch]
         if not isinstance(packet, Ether):
             packet = Ether(src=planned.mac, dst=switch.ports[planned.port].mac) / packet
-        self.targets[planned.switch].receive(planned.port, bytes(packet))
+        self.receive(planned.switch, planned.port, bytes(packet))
+
+    def receive(self, switch, port, frame):
+        """A frame comes in by a port."""
+        self.services[switch].pipelines.forwarding.dataplane.process(port, frame)
 
     async def received(self, host):
         await until(lambda: self.inbox[host])
@@ -160,11 +168,10 @@ async def results(network, switch="access1"):
     return {index: count for index, count in found.items() if count}
 
 
-@pytest.fixture
-def on_model(pipelines):
+def runner(pipelines, target):
     def run(body, topology=TOPOLOGY):
         async def main():
-            async with ModelNetwork(topology).up(pipelines) as network:
+            async with Network(topology, target).up(pipelines) as network:
                 await body(network, network.controller)
 
         asyncio.run(main())
@@ -172,7 +179,17 @@ def on_model(pipelines):
     return run
 
 
-def test_hosts_find_their_gateway_and_reach_each_other(on_model):
+@pytest.fixture
+def on_model(pipelines):
+    return runner(pipelines, ModelTarget)
+
+
+@pytest.fixture(params=[ModelTarget, pytest.param(XdpTarget, marks=[pytest.mark.root, needs_root])])
+def on_both(pipelines, request):
+    return runner(pipelines, request.param)
+
+
+def test_hosts_find_their_gateway_and_reach_each_other(on_both):
     async def body(network, controller):
         host = network.plan.hosts["clients1"]
         solicitation = IPv6(src=str(host.address), dst="ff02::1:ff00:1", hlim=255) / ICMPv6ND_NS(
@@ -195,10 +212,10 @@ def test_hosts_find_their_gateway_and_reach_each_other(on_model):
                 assert receiver == name
                 assert found[IPv6].hlim == 64 - 1 - network.plan.path("access1", other.switch).hops
 
-    on_model(body)
+    on_both(body)
 
 
-def test_requests_go_to_the_instance_that_explain_names_under_every_policy(on_model):
+def test_requests_go_to_the_instance_that_explain_names_under_every_policy(on_both):
     async def body(network, controller):
         overview = Overview(controller)
         for index, policy in enumerate(("static", "hash", "nearest", "least", "p2c", "joint")):
@@ -214,10 +231,10 @@ def test_requests_go_to_the_instance_that_explain_names_under_every_policy(on_mo
                 assert placed["reason"].startswith("affinity")
                 assert placed["path"][-1] == receiver
 
-    on_model(body)
+    on_both(body)
 
 
-def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_model):
+def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_both):
     async def body(network, controller):
         assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
         for instance in (3, 2, 1):
@@ -236,7 +253,7 @@ def test_load_in_a_response_moves_the_next_flow_and_placed_ones_stay(on_model):
         assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
 
     chat = TOPOLOGY.services["chat"].model_copy(update={"load_ttl_us": HOUR_US, "dead_after_us": HOUR_US})
-    on_model(body, TOPOLOGY.model_copy(update={"services": {"chat": chat}}))
+    on_both(body, TOPOLOGY.model_copy(update={"services": {"chat": chat}}))
 
 
 def test_load_under_a_key_of_another_site_moves_nothing(on_model):
@@ -286,7 +303,7 @@ def test_restarted_controller_goes_on_with_the_keys_of_the_switches(on_model, pi
     on_model(body)
 
 
-def test_drained_instance_keeps_its_flows_and_a_dead_one_loses_them(on_model):
+def test_drained_instance_keeps_its_flows_and_a_dead_one_loses_them(on_both):
     async def body(network, controller):
         assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
         controller.set_instance(1, "drained")
@@ -297,7 +314,7 @@ def test_drained_instance_keeps_its_flows_and_a_dead_one_loses_them(on_model):
         await asyncio.wait_for(controller.converged(), 30)
         assert (await network.receiver_of(request(network)))[0] == "chat-edge2"
 
-    on_model(body)
+    on_both(body)
 
 
 def test_drained_instance_that_has_no_request_left_is_gone_and_comes_back_when_it_is_up(on_model):
@@ -322,7 +339,7 @@ def test_drained_instance_that_has_no_request_left_is_gone_and_comes_back_when_i
     on_model(body, TOPOLOGY.model_copy(update={"services": {"chat": chat}}))
 
 
-def test_detour_by_a_segment_arrives(on_model):
+def test_detour_by_a_segment_arrives(on_both):
     async def body(network, controller):
         controller.set_service("chat", policy="joint")
         controller.set_segment("access1", 1, "cloud")
@@ -332,11 +349,11 @@ def test_detour_by_a_segment_arrives(on_model):
         receiver, found = await network.receiver_of(request(network, hlim=64))
         assert (receiver, found[IPv6].hlim) == ("chat-edge1", 62)
 
-    on_model(body)
+    on_both(body)
 
 
 @pytest.mark.parametrize(("hop_limit", "switch"), [(1, "access1"), (2, "edge1")])
-def test_expired_request_is_answered_to_its_client(on_model, hop_limit, switch):
+def test_expired_request_is_answered_to_its_client(on_both, hop_limit, switch):
     async def body(network, controller):
         network.send("clients1", request(network, hlim=hop_limit))
         answer = await network.received("clients1")
@@ -344,7 +361,7 @@ def test_expired_request_is_answered_to_its_client(on_model, hop_limit, switch):
         assert answer[IPv6].dst == str(network.plan.hosts["clients1"].address)
         assert ICMPv6TimeExceeded in answer
 
-    on_model(body)
+    on_both(body)
 
 
 def test_hop_limit_expired_in_the_core_is_answered(on_model):
@@ -370,7 +387,7 @@ def with_mtu(**mtus):
     [({}, "access1", 1460), ({"edge1": 1400}, "core", 1360)],
     ids=["at the headend", "inside the tunnel"],
 )
-def test_request_too_big_for_the_tunnel_is_told_the_mtu_left_inside(on_model, mtus, switch, told):
+def test_request_too_big_for_the_tunnel_is_told_the_mtu_left_inside(on_both, mtus, switch, told):
     async def body(network, controller):
         headers = 48
         network.send("clients1", request(network, size=told - headers + 1))
@@ -380,10 +397,10 @@ def test_request_too_big_for_the_tunnel_is_told_the_mtu_left_inside(on_model, mt
         receiver, _ = await network.receiver_of(request(network, size=told - headers))
         assert receiver == "chat-edge1"
 
-    on_model(body, with_mtu(**mtus))
+    on_both(body, with_mtu(**mtus))
 
 
-def test_response_too_big_for_a_link_is_told_to_the_instances(on_model):
+def test_response_too_big_for_a_link_is_told_to_the_instances(on_both):
     async def body(network, controller):
         client = str(network.plan.hosts["clients1"].address)
         packet = IPv6(src=str(CHAT), dst=client) / UDP(sport=8080) / Raw(b"x" * 1400)
@@ -394,10 +411,10 @@ def test_response_too_big_for_a_link_is_told_to_the_instances(on_model):
             assert answer[ICMPv6PacketTooBig].mtu == 1300
         assert not network.inbox["clients1"]
 
-    on_model(body, with_mtu(access1=1300))
+    on_both(body, with_mtu(access1=1300))
 
 
-def test_restarted_controller_writes_nothing_and_flows_stay(on_model, pipelines):
+def test_restarted_controller_writes_nothing_and_flows_stay(on_both, pipelines):
     async def body(network, controller):
         controller.set_service("chat", policy="nearest")
         assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
@@ -413,4 +430,4 @@ def test_restarted_controller_writes_nothing_and_flows_stay(on_model, pipelines)
             assert not any(session.pipelines_pushed for session in second.sessions.values())
             assert (await network.receiver_of(request(network)))[0] == "chat-edge1"
 
-    on_model(body)
+    on_both(body)
