@@ -21,6 +21,8 @@ from p4cats.switch.xdp.refusals import TOO_MANY_FUNCTIONS, explain, too_large
 _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-function")
 _MOST_LINES = (0, 600, 150, 40, 12)
 """Lines of a function: any number, then what is tried for programs that are refused so."""
+_TOO_LONG = 5000
+"""Lines of a text that is not tried whole: the verifier would take seconds to refuse it."""
 _DEEPEST = 4096
 """Brackets in one another that clang reads (256 of itself): sub-controls stand where they are called."""
 _FARTHEST_JUMP = 0x7FFF
@@ -81,7 +83,8 @@ def load(program: nodes.Program, cpu_port: int | None, keep: Path | None = None)
     reason = ""
     whole = generate(program)
     remembered = _remembered(whole)
-    for most_lines in sorted(_MOST_LINES, key=lambda n: str(n) != remembered):
+    tries = _MOST_LINES if whole.text.count("\n") < _TOO_LONG else _MOST_LINES[1:]
+    for most_lines in sorted(tries, key=lambda n: str(n) != remembered):
         try:
             source = generate(program, most_lines) if most_lines else whole
             if keep is not None:
