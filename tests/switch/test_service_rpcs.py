@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 
 import grpc
 import pytest
@@ -12,6 +13,16 @@ from p4rt_client import Client, client, error_details
 from served import code, everything, id_of, run, served, status, transit
 
 INSERT, DELETE = p4r.Update.INSERT, p4r.Update.DELETE
+
+
+ON_XDP = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root")]
+
+
+@pytest.fixture(params=["model", pytest.param("xdp", marks=ON_XDP)])
+def target(request: pytest.FixtureRequest) -> str:
+    """The target under the service, where what is kept in it matters."""
+    found: str = request.param
+    return found
 
 
 def station(address: int, port: int = 1) -> p4r.TableEntry:
@@ -91,10 +102,10 @@ def test_cookie_is_returned_only_if_it_was_set() -> None:
     run(test)
 
 
-def test_commit_clears_the_forwarding_state() -> None:
+def test_commit_clears_the_forwarding_state(target: str) -> None:
     async def test() -> None:
         program = everything()
-        async with served(program) as s, client(s.address) as c:
+        async with served(program, target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
             await c.insert(station(1))
             await c.set_pipeline("VERIFY_AND_COMMIT", program.config, program.info)
@@ -113,10 +124,10 @@ def test_verify_changes_nothing() -> None:
     run(test)
 
 
-def test_saved_pipeline_takes_writes_and_forwards_after_commit_with_them() -> None:
+def test_saved_pipeline_takes_writes_and_forwards_after_commit_with_them(target: str) -> None:
     async def test() -> None:
         program = everything()
-        async with served(transit()) as s, client(s.address) as c:
+        async with served(transit(), target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
             before = s.service.pipelines.forwarding
             await c.set_pipeline("VERIFY_AND_SAVE", program.config, program.info)
@@ -129,12 +140,12 @@ def test_saved_pipeline_takes_writes_and_forwards_after_commit_with_them() -> No
     run(test)
 
 
-def test_reconcile_keeps_the_state_that_the_new_program_has_room_for() -> None:
+def test_reconcile_keeps_the_state_that_the_new_program_has_room_for(target: str) -> None:
     async def test() -> None:
         program = everything()
         bigger = program.config.replace(b"size = 4;", b"size = 400;")
         assert bigger != program.config
-        async with served(program) as s, client(s.address) as c:
+        async with served(program, target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
             default = p4r.TableEntry(table_id=id_of("stations"), is_default_action=True)
             default.action.action.action_id = id_of("NoAction")
@@ -154,10 +165,10 @@ def test_reconcile_keeps_the_state_that_the_new_program_has_room_for() -> None:
     run(test)
 
 
-def test_7_reconcile_keeps_the_meter_of_a_const_default_entry() -> None:
+def test_7_reconcile_keeps_the_meter_of_a_const_default_entry(target: str) -> None:
     async def test() -> None:
         program = everything()
-        async with served(program) as s, client(s.address) as c:
+        async with served(program, target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
             meter = p4r.TableEntry(table_id=id_of("acl"), is_default_action=True)
             meter.meter_config.cir = meter.meter_config.pir = 5
@@ -254,9 +265,9 @@ def test_order_of_checks_device_then_primary_then_pipeline() -> None:
     run(test)
 
 
-def test_failed_batch_is_unknown_with_one_error_per_update_in_order() -> None:
+def test_failed_batch_is_unknown_with_one_error_per_update_in_order(target: str) -> None:
     async def test() -> None:
-        async with served(everything()) as s, client(s.address) as c:
+        async with served(everything(), target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
             error = await status(c.insert(station(1), station(1), station(2, port=0)))
             assert error.code() == grpc.StatusCode.UNKNOWN
@@ -271,10 +282,17 @@ def test_failed_batch_is_unknown_with_one_error_per_update_in_order() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("atomicity", ["ROLLBACK_ON_ERROR", "DATAPLANE_ATOMIC"])
-def test_12_2_atomic_batch_is_carried_out_whole_or_not_at_all(atomicity: str) -> None:
+@pytest.mark.parametrize(
+    ("atomicity", "target"),
+    [
+        ("ROLLBACK_ON_ERROR", "model"),
+        ("DATAPLANE_ATOMIC", "model"),
+        pytest.param("ROLLBACK_ON_ERROR", "xdp", marks=ON_XDP),
+    ],
+)
+def test_12_2_atomic_batch_is_carried_out_whole_or_not_at_all(atomicity: str, target: str) -> None:
     async def test() -> None:
-        async with served(everything()) as s, client(s.address) as c:
+        async with served(everything(), target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
             await c.insert(station(1))
             before = await c.read(ALL_ENTRIES)
@@ -290,20 +308,21 @@ def test_12_2_atomic_batch_is_carried_out_whole_or_not_at_all(atomicity: str) ->
     run(test)
 
 
-def test_12_2_target_that_cannot_hide_a_batch_from_packets_says_so() -> None:
+def test_12_2_target_that_cannot_hide_a_batch_from_packets_says_so(target: str) -> None:
     async def test() -> None:
-        async with served(everything()) as s, client(s.address) as c:
+        async with served(everything(), target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
-            s.service.pipelines.atomic_batches = False
+            if target == "model":
+                s.service.pipelines.atomic_batches = False
             for mode, expected in ((1, "OK"), (2, "UNIMPLEMENTED"), (3, "INVALID_ARGUMENT")):
                 assert await code(c.write(update(station(mode)), atomicity=mode)) == expected
 
     run(test)
 
 
-def test_large_batches_and_answers_pass_and_no_reply_is_large() -> None:
+def test_large_batches_and_answers_pass_and_no_reply_is_large(target: str) -> None:
     async def test() -> None:
-        async with served(everything()) as s, client(s.address) as c:
+        async with served(everything(), target=target) as s, client(s.address) as c:
             await c.arbitrate(1)
             await c.insert(*(route(n) for n in range(40_000)))
             sizes = []
@@ -486,11 +505,11 @@ def test_role_writes_what_its_configuration_allows() -> None:
 # -- many clients --------------------------------------------------------------------------------
 
 
-def test_fifty_streams_elect_one_primary_and_readers_see_writes_whole() -> None:
+def test_fifty_streams_elect_one_primary_and_readers_see_writes_whole(target: str) -> None:
     """Writers, readers and packets of many clients at once; each batch of 50 is seen whole or not at all."""
 
     async def test() -> None:
-        async with served(everything()) as s, contextlib.AsyncExitStack() as stack:
+        async with served(everything(), target=target) as s, contextlib.AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(client(s.address)) for _ in range(50)]
             replies = await asyncio.gather(*(c.arbitrate(n) for n, c in enumerate(clients, 1)))
             assert sum(r.status.code == 0 for r in replies) >= 1
