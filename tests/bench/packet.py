@@ -4,6 +4,7 @@ Stamped packets and packets of the same size without the option take turns; a di
 
     packet.check_ns    all checks, the MAC, learning and blanking; but no sequence is remembered, for
                        else the packet would be learned once only
+    packet.beacon_ns   all of it: parsing, checks, learning
     packet.blank_ns    reading the option and blanking it, where the first check fails
     packet.mac_per_s   one over the difference between a packet whose MAC is wrong and one refused just before
 """
@@ -52,6 +53,7 @@ def measure() -> Rows:
         "repeated": i.response(good),
     }
     assert len({len(packet) for packet in packets.values()}) == 1
+    packets["beacon"] = i.beacon(good)
     with tempfile.TemporaryDirectory() as directory:
         forgetful = compile_file(forgetful_edge(Path(directory)))
     switches = {True: i.Ingress("xdp", forgetful), False: i.Ingress("xdp")}
@@ -62,7 +64,7 @@ def measure() -> Rows:
     runs = {name: Restoring(padded(packet)) for name, packet in packets.items()}
     for _ in range(RUNS):
         for name, run in runs.items():
-            program = switches[name == "learned"].plane.loaded.object.programs["p4_main"]
+            program = switches[name in ("learned", "beacon")].plane.loaded.object.programs["p4_main"]
             found[name].append(run.measure(program)[1])
     assert switches[True].results().keys() == {"learned"}
     assert switches[False].results().keys() == {"learned", "malformed", "forged", "repeated"}
@@ -70,6 +72,7 @@ def measure() -> Rows:
         ingress.close()
     plain = found["plain"]
     yield "packet.check_ns", "ns/packet", _differences(found["learned"], plain)
+    yield "packet.beacon_ns", "ns/packet", found["beacon"]
     yield "packet.blank_ns", "ns/packet", _differences(found["blanked"], plain)
     macs = _differences(found["forged"], found["repeated"])
     yield "packet.mac_per_s", "1/s", [1e9 / taken for taken in macs]

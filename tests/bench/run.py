@@ -135,6 +135,14 @@ def stamp() -> Iterator[Figure]:
         yield Figure(name, unit, tuple(samples))
 
 
+def decisions() -> Iterator[Figure]:
+    """Loads in packets on a running network: see `decisions`."""
+    import decisions as module
+
+    for name, unit, samples in module.measure():
+        yield Figure(name, unit, tuple(samples))
+
+
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "compile": compile_edge,
     "large": compile_large,
@@ -143,10 +151,11 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "xdp": xdp,
     "packet": packet,
     "stamp": stamp,
+    "decisions": decisions,
     "network": network,
 }
 
-NEED_ROOT = ("xdp", "packet", "stamp", "network")
+NEED_ROOT = ("xdp", "packet", "stamp", "decisions", "network")
 
 
 def machine() -> str:

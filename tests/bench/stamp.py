@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from p4cats import netns
+from p4cats import netns, protocol
 from p4cats.ebpf import build
 from p4cats.ebpf.agent import Agent
 from p4cats.ebpf.config import AgentConfig
@@ -36,6 +36,11 @@ TCP_SHARE = 0.2
 """Of the requests; a connection makes ten packets and as many calls, a datagram two."""
 LOAD_S = 5.0
 LOAD_RUNS = 3
+BEACON_S = 3.0
+BEACON_RUNS = 3
+MANY_FORWARDERS = 50
+BEACON_BYTES = 14 + 40 + protocol.HBH_BYTES + 8
+"""Ethernet, IPv6, the option, UDP."""
 PINGS = 4000
 PING_RUNS = 9
 PACKET_RUNS = 7
@@ -50,14 +55,16 @@ Rows = Iterator[tuple[str, str, list[float]]]
 def measure() -> Rows:
     """Name, unit and samples of each figure."""
     with make_hosts() as hosts, _requests() as tool:
+        _forwarders(hosts)
         yield from per_packet(hosts)
         yield from round_trips(hosts, tool)
         yield from agent_share(hosts, tool)
+        yield from beacons(hosts)
         yield from switch_storm(hosts, tool)
 
 
-def _agent(hosts: Hosts, directory: Path, *, beacons: bool = True) -> Agent:
-    """An agent for one instance at the first server, with a key; not started."""
+def _agent(hosts: Hosts, directory: Path, *, forwarders: int = 1) -> Agent:
+    """An agent for one instance at the first server, which tells so many forwarders of it; not started."""
     instance = {
         "instance": 1,
         "address": SERVICE,
@@ -66,7 +73,7 @@ def _agent(hosts: Hosts, directory: Path, *, beacons: bool = True) -> Agent:
         "service_time_us": 50,
         "idle_w": 50,
         "peak_w": 150,
-        "beacons": ["fd00:1::2"] if beacons else [],
+        "beacons": [f"fd00:3::{n + 1:x}" for n in range(forwarders)],
     }
     document = {
         "hosts": [{"netns": str(hosts.servers[1]), "interface": "s1", "instances": [instance]}],
@@ -79,10 +86,10 @@ def _agent(hosts: Hosts, directory: Path, *, beacons: bool = True) -> Agent:
 
 
 @contextmanager
-def _running(hosts: Hosts) -> Iterator[Agent]:
+def _running(hosts: Hosts, *, forwarders: int = 1) -> Iterator[Agent]:
     """An agent that stamps with a key and serves in a thread."""
     with tempfile.TemporaryDirectory() as directory:
-        agent = _agent(hosts, Path(directory))
+        agent = _agent(hosts, Path(directory), forwarders=forwarders)
         agent.start()
         thread = threading.Thread(target=agent.serve)
         thread.start()
@@ -139,7 +146,7 @@ def per_packet(hosts: Hosts) -> Rows:
 
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as directory:
-        agent = _agent(hosts, Path(directory), beacons=False)
+        agent = _agent(hosts, Path(directory), forwarders=0)
         agent.start()
         try:
             host = next(iter(agent._hosts.values()))
@@ -148,7 +155,7 @@ def per_packet(hosts: Hosts) -> Rows:
                 "stamp.other_ns": (lambda: None, "fd00::1"),
                 "stamp.unstamped_ns": (lambda: None, SERVICE),
                 "stamp.no_mac_ns": (lambda: _key(agent, 0), SERVICE),
-                "stamp.packet_ns": (lambda: _key(agent, 1), SERVICE),
+                "packet.stamp_ns": (lambda: _key(agent, 1), SERVICE),
             }
             for _ in range(PACKET_RUNS):
                 for name, (prepare, source) in cases.items():
@@ -160,7 +167,7 @@ def per_packet(hosts: Hosts) -> Rows:
             agent.stop()
     for name, samples in found.items():
         yield name, "ns/packet", samples
-    yield "stamp.mac_ns", "ns", _differences(found["stamp.packet_ns"], found["stamp.no_mac_ns"])
+    yield "stamp.mac_ns", "ns", _differences(found["packet.stamp_ns"], found["stamp.no_mac_ns"])
 
 
 def _key(agent: Agent, key_id: int) -> None:
@@ -220,6 +227,35 @@ def agent_share(hosts: Hosts, tool: Path) -> Rows:
     for name in ("stamp", "requests", "tcp", "sched"):
         yield f"sense.{name}_ns", "ns/run", found[name]
         yield f"sense.{name}_per_s", "runs/s", found[f"{name}_per_s"]
+
+
+def beacons(hosts: Hosts) -> Rows:
+    """What beacons cost per forwarder at rest: octets on the link, and the agent's time for one."""
+    rates: list[float] = []
+    taken: list[float] = []
+    for _ in range(BEACON_RUNS):
+        cpu_s, sent = {}, {}
+        for forwarders in (1, MANY_FORWARDERS):
+            with _running(hosts, forwarders=forwarders) as agent:
+                time.sleep(0.5)
+                before = agent._stamp.stats()["stamped"]
+                share = _share(agent, lambda: time.sleep(BEACON_S))
+                sent[forwarders] = agent._stamp.stats()["stamped"] - before
+                cpu_s[forwarders] = BEACON_S * share["agent"] / 100
+        rates.append(sent[1] * BEACON_BYTES / BEACON_S)
+        more = sent[MANY_FORWARDERS] - sent[1]
+        taken.append(1e6 * (cpu_s[MANY_FORWARDERS] - cpu_s[1]) / more)
+    yield "beacon.octets_per_s", "octets/s", rates
+    yield "beacon.agent_us", "µs/beacon", taken
+
+
+def _forwarders(hosts: Hosts) -> None:
+    """Let the client's host be any number of forwarders."""
+    for namespace, route in (
+        (hosts.client, "local fd00:3::/64 dev lo"),
+        (hosts.servers[1], "fd00:3::/64 via fd00:1::2"),
+    ):
+        subprocess.run(["ip", "-n", namespace.name, "-6", "route", "add", *route.split()], check=True)
 
 
 def _load(hosts: Hosts, tool: Path) -> None:
