@@ -99,14 +99,10 @@ def _hosts(topology: Topology) -> Iterator[Problem]:
             message = f"{host.switch} is a transit switch: only hosts that steer (steer: true) can be there"
             yield ("hosts", name, "switch"), message
         elif topology.switches[host.switch].role == "edge" and host.steer:
-            message = (
-                f"{host.switch} is an edge switch, which steers: attach the host to a transit switch"
-            )
+            message = f"{host.switch} is an edge switch, which steers: attach the host to a transit switch"
             yield ("hosts", name, "steer"), message
         elif host.steer and topology.telemetry is not None:
-            message = (
-                "no switch takes telemetry out of packets to a host that steers: have one of the two"
-            )
+            message = "no switch takes telemetry out of packets to a host that steers: have one of the two"
             yield ("hosts", name, "steer"), message
         elif host.steer and host.mtu < STEERING_MTU:
             message = f"a host that steers needs an MTU of {STEERING_MTU}, for IPv6 in a tunnel"
