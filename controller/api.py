@@ -19,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from p4cats import protocol
 from p4cats.controller import prometheus
@@ -78,7 +78,7 @@ class Metrics(BaseModel):
     run_queue_us: Count = 0
     power_mw: Count | None = None
     scores: dict[str, Score] = {}
-    raw: dict[str, float | None] = {}
+    raw: dict[str, FiniteFloat | None] = {}
     """Raw metrics (p4cats.raw_metrics) that are known, and others that are not understood."""
     seq: Count = 0
 

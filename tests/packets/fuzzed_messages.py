@@ -105,7 +105,7 @@ class FuzzedHandover:
             "wait_us": pick.choice((0, 1500, 2**32 - 1, 10**18)),
             "in_flight": pick.randrange(100),
             "scores": {"norm_fi": pick.randrange(11)},
-            "raw": {pick.choice([*DEFINITIONS, "other"]): pick.choice((None, 0, 1.5, 1e300))},
+            "raw": {pick.choice([*DEFINITIONS, "other"]): pick.choice((None, 0, 1.5, 1e300, _odd(pick)))},
             "seq": pick.getrandbits(32),
         }
 
@@ -144,6 +144,11 @@ _LEAVES = (
     None, True, 0, -1, 1.5, 2**31, 2**64, 10**30, 1e400, float("nan"), "", "x", "1", "0011", "77" * 16,
     [], {}, [[]],
 )  # fmt: skip
+
+
+def _odd(pick: Random) -> float:
+    """Rarely, what JSON has no text for."""
+    return pick.choice((float("nan"), float("inf"))) if pick.random() < 0.1 else 2.5
 
 
 def _broken(pick: Random, document: Any) -> bytes:
