@@ -18,6 +18,7 @@
 #include "halfsiphash.h"
 
 #define TCP_SYN 0x02
+#define TCP_HEADER 20
 #define HOP_LIMIT 64
 
 #define WAIT_LIMIT_US 0xFFFFFFu
@@ -95,7 +96,7 @@ struct steer_counts {
 /* What became of other packets. Those of options are the counters of docs/protocol.md, 3.3. */
 struct steer_stats {
 	__u64 no_instance; /* dropped: no candidate */
-	__u64 not_grown;   /* dropped: the kernel refused the outer header, the packet would pass the MTU */
+	__u64 not_grown;   /* dropped: the outer header would pass the interface's MTU, or no memory */
 	__u64 learned, malformed, unknown_instance, no_key, misdirected, repeated, stale, forged;
 };
 
@@ -462,6 +463,16 @@ static __always_inline __u32 place(const struct steer_service *service, struct f
 
 /* -- Sending --------------------------------------------------------------------------------------- */
 
+/* Whether a packet, or what is cut from it (TCP without options), fits the interface with `more` octets. */
+static __always_inline int fits(struct __sk_buff *skb, int more)
+{
+	__u32 mtu = 0;
+
+	if (bpf_check_mtu(skb, 0, &mtu, more, 0) && !skb->gso_size)
+		return 0;
+	return !skb->gso_size || skb->gso_size + sizeof(struct ipv6) + TCP_HEADER + more <= mtu;
+}
+
 static __always_inline int encapsulate(struct __sk_buff *skb, const struct steer_instance *to, const struct ipv6 *inner,
 				       __u32 hash)
 {
@@ -488,7 +499,7 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct steer
 		room += sizeof(routing);
 	}
 	outer.payload_length = bpf_htons(bpf_ntohs(inner->payload_length) + room);
-	if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, flags))
+	if (!fits(skb, room) || bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, flags))
 		return -1;
 	if (to->has_via &&
 	    bpf_skb_store_bytes(skb, sizeof(struct ethernet) + sizeof(outer), &routing, sizeof(routing), 0))

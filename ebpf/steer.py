@@ -37,6 +37,8 @@ OVERHEAD_BYTES = 64
 MIN_MTU = 1280 + OVERHEAD_BYTES
 ROUTE_PROTOCOL = 0xCA
 """By which our routes are told from others (rtm_protocol; 128 to 255 are free for such use)."""
+ROUTE_METRIC = 1
+"""They are preferred to any other that leads to a service."""
 
 
 class Steering:
@@ -247,6 +249,7 @@ def _route(routes: IPRoute, address: str, index: int, headend: str, mtu: int) ->
     try:
         [found] = routes.route("get", dst=address, oif=index)
         where = {"oif": index, "prefsrc": headend, "metrics": {"mtu": mtu}, "proto": ROUTE_PROTOCOL}
+        where["priority"] = ROUTE_METRIC
         gateway = found.get_attr("RTA_GATEWAY")
         if gateway:
             where["gateway"] = gateway
@@ -262,6 +265,7 @@ def _ours(routes: IPRoute, index: int) -> list[Any]:
 
 def _delete(routes: IPRoute, route: Any) -> None:
     where = {"dst": f"{route.get_attr('RTA_DST')}/128", "oif": route.get_attr("RTA_OIF")}
+    where["priority"] = ROUTE_METRIC
     with contextlib.suppress(NetlinkError):  # gone meanwhile
         routes.route("del", family=socket.AF_INET6, proto=ROUTE_PROTOCOL, **where)
 
