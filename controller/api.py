@@ -30,7 +30,8 @@ from p4cats.controller.flows import PROTOCOLS, Flow
 from p4cats.controller.keys import LAST_ID
 from p4cats.controller.metrics import Report
 from p4cats.controller.overview import Overview
-from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView
+from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView, TelemetryView
+from p4cats.topologies.schema import Share
 
 _U16, _U32 = (1 << 16) - 1, (1 << 32) - 1
 Score = Annotated[int, Field(ge=0, le=10)]
@@ -65,6 +66,15 @@ class DelayChange(_Body):
     """A measured one-way delay between two switches; null: what the topology says."""
 
     delay_us: Count | None
+
+
+class TelemetryChange(_Body):
+    """What PATCH /telemetry changes."""
+
+    on: bool | None = None
+    flow_share: Share | None = None
+    packet_share: Share | None = None
+    services: Annotated[list[str], Field(min_length=1)] | None = None
 
 
 class Metrics(BaseModel):
@@ -156,6 +166,15 @@ def build(controller: Controller) -> FastAPI:
                 raise RequestRefused(404, f"no switch {name} here")
         controller.set_delay(source, destination, change.delay_us)
         return {"source": source, "destination": destination}
+
+    @app.get("/telemetry", response_model=None)
+    async def _telemetry() -> TelemetryView:
+        return overview.telemetry()
+
+    @app.patch("/telemetry", response_model=None)
+    async def _set_telemetry(change: TelemetryChange) -> TelemetryView:
+        controller.set_sampling(change.on, change.flow_share, change.packet_share, change.services)
+        return overview.telemetry()
 
     @app.post("/metrics", response_model=None)
     async def _metrics(reports: Reports) -> dict[str, Any]:

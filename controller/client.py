@@ -14,7 +14,7 @@ from typing import Any, cast
 import httpx
 
 from p4cats.controller.errors import ControllerUnreachable, RequestRefused
-from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView
+from p4cats.controller.views import ExplainView, InstanceView, ServiceView, StatusView, TelemetryView
 
 RUN_DIRECTORY = Path("/run/p4cats")
 TIMEOUT_S = 10.0
@@ -121,6 +121,25 @@ class ControllerClient:
     def set_delay(self, source: str, destination: str, delay_us: int | None) -> None:
         """Set the measured one-way delay between two switches, None: the plan's."""
         self._ask("PUT", f"/delays/{source}/{destination}", json={"delay_us": delay_us})
+
+    def telemetry(self) -> TelemetryView:
+        """Return what telemetry samples."""
+        return cast(TelemetryView, self._ask("GET", "/telemetry"))
+
+    def set_telemetry(
+        self,
+        *,
+        on: bool | None = None,
+        flow_share: float | None = None,
+        packet_share: float | None = None,
+        services: Iterable[str] | None = None,
+    ) -> TelemetryView:
+        """Change what telemetry samples, shares above 0 and at most 1; return all of it."""
+        change = {"on": on, "flow_share": flow_share, "packet_share": packet_share}
+        body: dict[str, Any] = {key: value for key, value in change.items() if value is not None}
+        if services is not None:
+            body["services"] = list(services)
+        return cast(TelemetryView, self._ask("PATCH", "/telemetry", json=body))
 
     def report(self, instances: Iterable[Mapping[str, Any]]) -> int:
         """Report metrics of instances, as an agent does; return how many were news."""

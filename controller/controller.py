@@ -18,6 +18,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from p4cats.controller.keys import Key, KeyStore
 from p4cats.controller.metrics import MetricStore, Report, Timing
 from p4cats.controller.steering import SteeringHosts
 from p4cats.controller.switches import PipelineFiles, SwitchSession
+from p4cats.controller.telemetry import Sampling
 from p4cats.topologies.addressing import Plan
 from p4cats.topologies.schema import Instance, Topology
 
@@ -89,6 +91,7 @@ class Controller:
         self._weights: dict[int, int] = {}
         self._delays: dict[tuple[str, str], int] = {}
         self._segments: dict[tuple[str, int], str] = {}
+        self._sampling = Sampling.configured(topology)
         self._changed = asyncio.Event()
         self._converged = asyncio.Event()
         self._untold = True
@@ -142,6 +145,7 @@ class Controller:
         return State(
             dict(self._services), availability, dict(self._weights), view.waits,
             dict(self._delays), dict(self._segments), self.keys.valid(),
+            self._sampling,
         )  # fmt: skip
 
     def report(self, reports: Iterable[Report]) -> int:
@@ -178,9 +182,7 @@ class Controller:
         network_weight: int | None = None,
     ) -> None:
         """Change how the instances of a service are chosen; flows that are placed stay."""
-        if name not in self.topology.services:
-            known = ", ".join(self.topology.services)
-            raise RequestRefused(404, f"no service {name} here; there are: {known}")
+        self._known_service(name)
         old = self.desired.settings(self.state(), name)
         self._services[name] = ServiceSettings(
             policy or old.policy,
@@ -233,6 +235,40 @@ class Controller:
         else:
             self._segments[ingress, instance] = segment
         self._touch()
+
+    @property
+    def sampling(self) -> Sampling:
+        """What telemetry samples; RequestRefused if the topology has no collector."""
+        if self._sampling is None:
+            text = "has no telemetry; its topology must name a collector: `telemetry: {collector: HOST}`"
+            raise RequestRefused(404, f"network {self.topology.name} {text}")
+        return self._sampling
+
+    def set_sampling(
+        self,
+        on: bool | None = None,
+        flow_share: float | None = None,
+        packet_share: float | None = None,
+        services: Iterable[str] | None = None,
+    ) -> None:
+        """Change what telemetry samples."""
+        old = self.sampling
+        chosen = old.services if services is None else tuple(dict.fromkeys(services))
+        for name in chosen:
+            self._known_service(name)
+        self._sampling = replace(
+            old,
+            on=old.on if on is None else on,
+            flow_share=old.flow_share if flow_share is None else flow_share,
+            packet_share=old.packet_share if packet_share is None else packet_share,
+            services=chosen,
+        )
+        self._touch()
+
+    def _known_service(self, name: str) -> None:
+        if name not in self.topology.services:
+            known = ", ".join(self.topology.services)
+            raise RequestRefused(404, f"no service {name} here; there are: {known}")
 
     def _instance(self, number: int) -> Instance:
         for item in self.topology.instances:

@@ -72,8 +72,8 @@ class State:
     """Switch by way of which an ingress switch reaches an instance."""
     keys: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     """Keys of the metrics of each site's instances."""
-    telemetry: bool = True
-    """Sample packets, where the topology has a collector."""
+    sampling: telemetry.Sampling | None = None
+    """What telemetry samples, where the topology has a collector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,9 @@ class Desired:
 
     def _watch_entries(self, state: State) -> Iterator[Entry]:
         """Yield what is sampled."""
-        if self.topology.telemetry is not None and state.telemetry:
-            yield from telemetry.watch_entries(self.plan, self.topology.telemetry)
+        sampling = state.sampling or telemetry.Sampling.configured(self.topology)
+        if self.topology.telemetry is not None and sampling is not None:
+            yield from telemetry.watch_entries(self.plan, self.topology.telemetry, sampling)
 
     def settings(self, state: State, service: str) -> ServiceSettings:
         """Return the settings of a service now."""

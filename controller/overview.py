@@ -22,6 +22,7 @@ from p4cats.controller.views import (
     StatusView,
     SteeringHostView,
     SwitchView,
+    TelemetryView,
 )
 from p4cats.topologies.schema import Instance
 
@@ -49,6 +50,18 @@ class Overview:
             "converge_s": controller.converge_s,
             "switches": switches,
             "steering_hosts": self._steering_hosts(),
+        }
+
+    def telemetry(self) -> TelemetryView:
+        """Return what telemetry samples; RequestRefused if there is no collector."""
+        sampling = self.controller.sampling
+        assert self.topology.telemetry is not None
+        return {
+            "on": sampling.on,
+            "services": list(sampling.services),
+            "flow_share": sampling.flow_share,
+            "packet_share": sampling.packet_share,
+            "collector": self.topology.telemetry.collector,
         }
 
     def _steering_hosts(self) -> list[SteeringHostView]:

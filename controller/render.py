@@ -13,6 +13,7 @@ from p4cats.controller.views import (
     StatusView,
     SteeringHostView,
     SwitchView,
+    TelemetryView,
 )
 from p4cats.raw_metrics import DEFINITIONS
 from p4cats.switch_status import Traffic
@@ -81,6 +82,15 @@ def _steering_hosts(hosts: list[SteeringHostView]) -> Table:
         dropped = stats.pop("no_instance", 0) + stats.pop("not_grown", 0)
         cells = (str(count) for count in (learned, sum(stats.values()), dropped))
         table.add_row(host["name"], Text(state, style), *cells)
+    return table
+
+
+def telemetry(view: TelemetryView) -> RenderableType:
+    """Return what telemetry samples."""
+    table = _table("telemetry", "services", "flows", "packets", "collector", right=("flows", "packets"))
+    state = Text("on", "green") if view["on"] else Text("off", "yellow")
+    shares = (f"{100 * share:.3g} %" for share in (view["flow_share"], view["packet_share"]))
+    table.add_row(state, ", ".join(view["services"]), *shares, view["collector"])
     return table
 
 

@@ -6,17 +6,37 @@ Pure, as `desired`, of which it is a part (docs/protocol.md, 7).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from p4cats.controller import entries as tables
 from p4cats.controller.entries import Entry, entry
 from p4cats.topologies.addressing import Plan, SwitchPlan
-from p4cats.topologies.schema import INSTRUCTIONS, Telemetry
+from p4cats.topologies.schema import INSTRUCTIONS, Telemetry, Topology
 
 INT_VERSION = 2
 REPORT_SESSION = 1
 """Clone session of the sinks (p4src/include/int_edge.p4)."""
 _EXACTLY = (1 << 128) - 1
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What sources sample while the network runs; shares are above 0, at most 1."""
+
+    on: bool
+    flow_share: float
+    packet_share: float
+    services: tuple[str, ...]
+
+    @classmethod
+    def configured(cls, topology: Topology) -> Sampling | None:
+        """Return what a topology says, None if it has no collector."""
+        found = topology.telemetry
+        if found is None:
+            return None
+        services = tuple(topology.services) if found.services is None else found.services
+        return cls(True, found.flow_share, found.packet_share, services)
 
 
 def share_limit(share: float) -> int:
@@ -56,20 +76,20 @@ def sink_entries(plan: Plan, switch: SwitchPlan, telemetry: Telemetry) -> Iterat
     )  # fmt: skip
 
 
-def watch_entries(plan: Plan, telemetry: Telemetry) -> Iterator[Entry]:
+def watch_entries(plan: Plan, telemetry: Telemetry, sampling: Sampling) -> Iterator[Entry]:
     """Yield what an edge switch samples of what hosts send: requests to the services, and their responses."""
     action = {
         "instructions": bitmap(telemetry),
         "decision": int(telemetry.decision),
         "hops": telemetry.hops,
-        "flow_limit": share_limit(telemetry.flow_share),
-        "packet_limit": share_limit(telemetry.packet_share),
+        "flow_limit": share_limit(sampling.flow_share),
+        "packet_limit": share_limit(sampling.packet_share),
         "domain_mtu": domain_mtu(plan),
     }
-    for name, service in plan.topology.services.items():
-        if telemetry.services is None or name in telemetry.services:
-            for end in ("destination", "source"):
-                yield entry(tables.INT_WATCHLIST, {end: _exactly(service.address)}, "sample", **action)
+    for name in sampling.services if sampling.on else ():
+        address = plan.topology.services[name].address
+        for end in ("destination", "source"):
+            yield entry(tables.INT_WATCHLIST, {end: _exactly(address)}, "sample", **action)
 
 
 def _exactly(address: IPv6Address) -> tuple[int, int]:

@@ -153,6 +153,18 @@ class IngressView(TypedDict):
     """Counters of the switch, None if it cannot tell."""
 
 
+class TelemetryView(TypedDict):
+    """What telemetry samples."""
+
+    on: bool
+    services: list[str]
+    flow_share: float
+    """Above 0, at most 1; of the packets of these flows `packet_share` are sampled."""
+    packet_share: float
+    collector: str
+    """Host that the reports go to."""
+
+
 class ExplainView(TypedDict):
     """Why a flow goes where it goes."""
 

@@ -418,6 +418,44 @@ def instance(
         _require_converged(controller.converged())
 
 
+@app.command()
+def telemetry(
+    state: Annotated[
+        str | None, typer.Argument(metavar="on|off", help="Begin to sample packets, or end it.")
+    ] = None,
+    flows: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Of the flows, above 0 to 1: sampled whole or not.")
+    ] = None,
+    packets: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Of the packets of these flows, above 0 to 1.")
+    ] = None,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this service's packets; may be repeated."),
+    ] = None,
+    network: Network = None,
+    as_json: AsJson = False,
+) -> None:
+    """What in-band telemetry samples: shows it, after it was changed if anything is given.
+
+    Example: p4cats telemetry on --flows 0.1 --service chat
+    """
+    from p4cats.controller import client, render
+
+    if state not in (None, "on", "off"):
+        raise UserError(f"telemetry {state}: write on or off")
+    with client.connect(network) as controller:
+        if (state, flows, packets, service) == (None,) * 4:
+            view = controller.telemetry()
+        else:
+            on = None if state is None else state == "on"
+            view = controller.set_telemetry(
+                on=on, flow_share=flows, packet_share=packets, services=service or None
+            )
+            _require_converged(controller.converged())
+    _show(as_json, view, render.telemetry)
+
+
 def _require_converged(converged: bool) -> None:
     if not converged:
         raise UserError("not all switches have taken the change yet: see `p4cats status`")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from controlled_network import Network
+from controlled_network import TOPOLOGY, Network
 
 from p4cats.controller import client
 
@@ -13,9 +13,9 @@ from p4cats.controller import client
 def on_network(tmp_path):
     """Run `async def body(network)` with all switches started."""
 
-    def run(body):
+    def run(body, topology=TOPOLOGY):
         async def main():
-            network = Network(tmp_path)
+            network = Network(tmp_path, topology)
             async with contextlib.AsyncExitStack() as stack:
                 for switch in network.switches.values():
                     await stack.enter_async_context(switch.running())
@@ -30,7 +30,7 @@ def on_network(tmp_path):
 def with_client(on_network, tmp_path):
     """Run `body(network, controller, ask)`; `ask(function)` calls the client outside the event loop."""
 
-    def run(body, **options):
+    def run(body, topology=TOPOLOGY, **options):
         async def main(network):
             path = tmp_path / "run" / "edge-cloud" / "controller.sock"
             async with network.controlled(path, **options) as controller:
@@ -41,6 +41,6 @@ def with_client(on_network, tmp_path):
                         lambda name, *a, **k: asyncio.to_thread(getattr(found, name), *a, **k),
                     )
 
-        on_network(main)
+        on_network(main, topology)
 
     return run

@@ -27,10 +27,10 @@ async def until(condition, timeout_s=30.0):
 
 
 class Network:
-    """Switches of edge-cloud.yaml, and controllers for them."""
+    """Switches of a topology like edge-cloud.yaml, and controllers for them."""
 
-    def __init__(self, directory):
-        self.plan = Plan(TOPOLOGY)
+    def __init__(self, directory, topology=TOPOLOGY):
+        self.topology, self.plan = topology, Plan(topology)
         self.pipelines = {
             "edge": write_program(directory, "edge", EDGE),
             "transit": write_program(directory, "transit", TRANSIT),
@@ -39,7 +39,8 @@ class Network:
 
     def controller(self, socket=None, pipelines=None, **options):
         addresses = {name: switch.address for name, switch in self.switches.items()}
-        return Controller(TOPOLOGY, self.plan, addresses, pipelines or self.pipelines, socket, **options)
+        files = pipelines or self.pipelines
+        return Controller(self.topology, self.plan, addresses, files, socket, **options)
 
     @contextlib.asynccontextmanager
     async def controlled(self, socket=None, **options):

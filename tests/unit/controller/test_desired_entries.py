@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import p4cats.topologies
 from p4cats import protocol
 from p4cats.controller.desired import MAX_24, Desired, ServiceSettings, State
+from p4cats.controller.telemetry import Sampling
 from p4cats.topologies.addressing import Plan
 from p4cats.topologies.schema import Telemetry, Topology, load
 
@@ -218,7 +219,8 @@ def test_telemetry_is_sampled_at_edges_and_reported_by_way_of_the_collectors_lin
     sampled = held("access1", "int_watchlist")
     assert {dict(item.match).popitem()[0] for item in sampled} == {"source", "destination"}
     assert {item.arg("flow_limit") for item in sampled} == {32767}
-    assert held("access1", "int_watchlist", State(telemetry=False)) == []
+    off = Sampling(False, 1.0, 1.0, ("chat",))
+    assert held("access1", "int_watchlist", State(sampling=off)) == []
     assert held("core", "int_watchlist") == []
     assert [item.arg("node_id") for item in held("core", "int_nodes")] == [3]
     [here] = held("access2", "clone sessions")
