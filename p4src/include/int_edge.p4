@@ -148,6 +148,9 @@ control IntSink(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         }
         if (delivered) {
             meta.int_length = standard_metadata.packet_length;
+            if (hdr.packet_out.isValid()) {
+                meta.int_length = meta.int_length - 2;
+            }
             meta.int_ingress_port = standard_metadata.ingress_port;
             meta.int_egress_port = standard_metadata.egress_spec;
             meta.int_ingress_time = standard_metadata.ingress_global_timestamp;

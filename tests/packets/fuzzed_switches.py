@@ -29,6 +29,7 @@ from packet_corpus import (
 
 from p4cats import protocol
 from p4cats.controller import reasons
+from p4cats.controller.reports import decode
 from p4cats.switch.dataplane import ActionCall, Exact, Lpm, Replica, TableEntry, Ternary
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "xdp"))
@@ -152,10 +153,21 @@ class FuzzedSwitch:
         before = self._dropped()
         events = self.pair.send(port, packet, passes_ns=pick.choice((1000, 1_000_000, 20_000_000)))
         fate = self._place(port, packet, events, self._dropped() - before)
+        if fate == "telemetry" and frame == origin.frame:
+            self._decode(events)
         self._sent += 1
         if self._sent % _COMPARE_EVERY == 0:
             self.compare()
         return fate
+
+    @staticmethod
+    def _decode(events: list[tuple[object, ...]]) -> None:
+        """Of a packet that nobody broke, the collector reads this hop, the two before it and a decision."""
+        [report] = [bytes.fromhex(str(event[-1])) for event in events if event[:2] == ("port", REPORT_PORT)]
+        found = decode(report[62:])
+        assert [hop.node for hop in found.hops][-1] == 1
+        assert len(found.hops) == 3
+        assert found.decision is not None
 
     def _dropped(self) -> int:
         """What the model has dropped for a reason that it counts."""
