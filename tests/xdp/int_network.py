@@ -6,6 +6,7 @@ client (port 1) - source - (2) - transit - (2) - sink - (1) server, (3) collecto
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ CLIENT, SERVER = address("2001:db8:1::10"), address("2001:db8:2::10")
 SERVICE, INSTANCE = address("2001:db8:ca75::53"), 5
 HEADEND, SID, VIA = address("5f00:0:1::1"), address("5f00:0:3:1005::"), address("5f00:0:2:1::")
 ROUTER, COLLECTOR = address("5f00:0:3::1"), address("2001:db8:9::9")
+KEY_ID, KEY = 7, bytes.fromhex("0123456789abcdef")
+"""That INSTANCE stamps with, and the sink checks by."""
 MTU = 1500
 ALL, USUAL = 0xFF81, 0xFC00
 """Instruction bitmaps: whatever a switch knows; node, ports, latency, queue, both times."""
@@ -46,7 +49,7 @@ def enter(
     )
     call = next(r.action for r in found.actions if r.action.name.rpartition(".")[2] == action)
     # A parameter whose name another action has too is numbered.
-    values = tuple(data.get(re.sub(r"_\d+$", "", p.name), 0) for p in call.parameters)
+    values = tuple(data.get(p.name, data.get(re.sub(r"_\d+$", "", p.name), 0)) for p in call.parameters)
     ternary = isinstance(key[0], Ternary)
     write = plane.modify_entry if modify else plane.insert_entry
     write(found.name, TableEntry(key, int(ternary), ActionCall(call.name, values)))
@@ -101,6 +104,9 @@ class Network:
     def _fill_sink(self, plane: Any) -> None:
         _route(plane, SERVER, 64, 1, "deliver")
         enter(plane, "local_sids", (Exact(SID),), "end_dx6", port=1, **_MACS)
+        words = dict(zip(("key_0", "key_1"), struct.unpack("<2I", KEY), strict=True))
+        key = Exact(INSTANCE), Exact(KEY_ID)
+        enter(plane, "metric_keys", key, "authenticate", source=SERVICE, **words)
         data = {"router": ROUTER, "collector": COLLECTOR, "node_id": 3}
         enter(plane, "int_collector", (Exact(2),), "report", **data, **_MACS)
         plane.set_clone_session(1, [Replica(3, 0)], 0)

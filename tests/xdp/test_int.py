@@ -11,12 +11,28 @@ import pytest
 import xdp_packets as pk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from int_network import ALL, CLIENT, INSTANCE, MTU, SERVER, SERVICE, USUAL, Network, Sampling
+from int_network import (
+    ALL,
+    CLIENT,
+    INSTANCE,
+    KEY,
+    KEY_ID,
+    MTU,
+    SERVER,
+    SERVICE,
+    USUAL,
+    Network,
+    Sampling,
+)
 from xdp_differential import shipped
 
 from p4cats import protocol
 from p4cats.controller.reports import Decision, Report, decode, without_int
+from p4cats.halfsiphash import tag
+from p4cats.switch.dataplane import CounterData
 
+RESULTS = 8
+"""Cells of the counter `metrics`."""
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
@@ -33,6 +49,31 @@ def network(request: pytest.FixtureRequest) -> Iterator[Network]:
 def tcp(options: bytes = bytes(12), payload: bytes = b"data") -> bytes:
     offset = (20 + len(options)) // 4 << 4
     return struct.pack("!HHIIBBHHH", 4000, 80, 1, 2, offset, 0x18, 100, 0x1234, 0) + options + payload
+
+
+def stamped(body: bytes, next_header: int, *, wait_us: int, sequence: int, mac: bytes | None = None) -> bytes:
+    """A response of INSTANCE to the host behind the sink, authenticated by KEY unless `mac` is given."""
+    values = (
+        protocol.MAGIC,
+        protocol.VERSION << 4,
+        KEY_ID,
+        INSTANCE,
+        5,
+        6,
+        7,
+        8,
+        9,
+        0,
+        3,
+        wait_us,
+        1000,
+        sequence,
+        0,
+    )
+    data = protocol.OPTION_DATA.pack(*values)
+    mac = tag(KEY, protocol.metric_message(data, IPv6Address(SERVER))) if mac is None else mac
+    header = bytes([next_header, 4, protocol.OPTION_TYPE, protocol.OPTION_LENGTH]) + data[:-8] + mac
+    return pk.ethernet(pk.ipv6(header + body, SERVICE, SERVER, 0))
 
 
 def frame(body: bytes, destination: int = SERVER, next_header: int = 17) -> bytes:
@@ -114,6 +155,36 @@ def test_a_stamped_packet_carries_telemetry_behind_its_option(network):
     assert [hop.node for hop in report_of(passage.report).hops] == [1, 2, 3]
 
 
+@pytest.mark.parametrize(("body", "next_header"), [(pk.udp(bytes(30)), 17), (tcp(), 6)], ids=["udp", "tcp"])
+def test_the_sink_learns_an_authenticated_load_and_takes_telemetry_and_load_off(network, body, next_header):
+    network.sample(Sampling())
+    network.sink.both(lambda plane: plane.write_register("load_sequence", INSTANCE, 0))
+    for index in range(RESULTS):
+        network.sink.both(lambda plane, cell=index: plane.write_counter("metrics", cell, CounterData()))
+
+    def results() -> list[int]:
+        planes = network.sink.model, network.sink.xdp
+        found = [[p.read_counter("metrics", i).packets for i in range(RESULTS)] for p in planes]
+        assert found[0] == found[1]
+        return found[0]
+
+    def passed(sent: bytes) -> None:
+        passage = network.pass_through(sent)
+        blanked = sent[:58] + bytes(protocol.OPTION_LENGTH) + sent[94:]
+        assert passage.delivered[14:] == as_routed(blanked, 3)
+        assert [hop.node for hop in report_of(passage.report).hops] == [1, 2, 3]
+
+    passed(stamped(body, next_header, wait_us=12_345, sequence=9))
+    for plane in (network.sink.model, network.sink.xdp):
+        assert plane.read_register("load_wait_us", INSTANCE) == 12_345
+        assert plane.read_register("load_time_us", INSTANCE) == network.sink.clock.now // 1000
+    assert results() == [1, 0, 0, 0, 0, 0, 0, 0]
+    passed(stamped(body, next_header, wait_us=1, sequence=9))
+    passed(stamped(body, next_header, wait_us=1, sequence=10, mac=bytes(8)))
+    assert results() == [1, 0, 0, 0, 0, 1, 0, 1], "learned, repeated, forged"
+    assert network.sink.xdp.read_register("load_wait_us", INSTANCE) == 12_345
+
+
 @pytest.mark.parametrize(("room", "grown"), [(0, 0), (23, 0), (24, 24), (55, 24), (56, 56)])
 def test_a_packet_takes_as_much_as_the_mtu_leaves(network, room, grown):
     network.sample(Sampling(decision=0))
@@ -168,22 +239,31 @@ def test_an_error_quotes_the_packet_without_telemetry(network):
 
 
 @st.composite
-def datagrams(draw: st.DrawFn) -> bytes:
-    """UDP with a checksum, to ports that mean something too."""
-    ports = [53, 80, protocol.INT_PORT, protocol.BEACON_PORT]
+def datagrams(draw: st.DrawFn) -> tuple[int, bytes]:
+    """UDP to ports that mean something too; without checksum (tunnels, RFC 6935) not to that of INT."""
+    port = draw(st.sampled_from([53, 80, protocol.INT_PORT, protocol.BEACON_PORT]))
     body = draw(st.binary(max_size=300))
-    header = (draw(st.integers(0, 65535)), draw(st.sampled_from(ports)), 8 + len(body))
-    return struct.pack("!HHHH", *header, draw(st.integers(1, 65535))) + body
+    checksums = st.integers(1, 65535) if port == protocol.INT_PORT else st.integers(0, 65535) | st.just(0)
+    header = (draw(st.integers(0, 65535)), port, 8 + len(body), draw(checksums))
+    return 17, struct.pack("!HHHH", *header) + body
+
+
+@st.composite
+def segments(draw: st.DrawFn) -> tuple[int, bytes]:
+    """TCP with any options."""
+    options = b"".join(draw(st.lists(st.binary(min_size=4, max_size=4), max_size=10)))
+    return 6, tcp(options, draw(st.binary(max_size=300)))
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    datagram=datagrams(),
+    body=datagrams() | segments(),
     destination=st.sampled_from([SERVER, SERVICE]),
     sampling=st.builds(Sampling, st.integers(0, 0xFFFF), hops=st.integers(0, 4)),
 )
-def test_what_leaves_is_what_came_whatever_it_was(network, datagram, destination, sampling):
+def test_what_leaves_is_what_came_whatever_it_was(network, body, destination, sampling):
     network.sample(sampling)
-    sent = frame(datagram, destination)
+    next_header, octets = body
+    sent = frame(octets, destination, next_header)
     passage = network.pass_through(sent)
     assert passage.delivered[14:] == as_routed(sent, sent[21] - passage.delivered[21])
