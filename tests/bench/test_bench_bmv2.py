@@ -9,7 +9,7 @@ from pathlib import Path
 import bmv2
 import pytest
 import xdp
-from xdp_wires import ROUTER
+from xdp_wires import ROUTER, Wire
 
 STANDS_FOR_COMPILER = f"""#!{sys.executable}
 import sys
@@ -64,6 +64,29 @@ def test_the_figure_is_left_out_with_a_reason_where_a_tool_is_missing(
     assert xdp.left_out() == "xdp.pps_vs_bmv2: left out, simple_switch_grpc is not on PATH"
     executable(tmp_path / "simple_switch_grpc", "")
     assert xdp.left_out() is None
+
+
+class Steady(Wire):
+    """Always so many frames per second."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def frames_per_second(self, count: int) -> tuple[float, float]:
+        return self.rate, 1.0
+
+
+def test_xdp_is_compared_with_bmv2_where_that_is_there() -> None:
+    wires: dict[str, Wire] = {
+        "xdp": Steady(800),
+        "bare": Steady(1000),
+        "kernel": Steady(400),
+        "model": Steady(1),
+    }
+    assert not any("bmv2" in name for name, _, _ in xdp.frames(wires))
+    figures = {name: set(samples) for name, _, samples in xdp.frames({**wires, "bmv2": Steady(20)})}
+    assert figures["bmv2.pps"] == {20}
+    assert figures["xdp.pps_vs_bmv2"] == {40}
 
 
 @pytest.mark.root
