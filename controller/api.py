@@ -13,7 +13,7 @@ import socket as sockets
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import uvicorn
 from fastapi import FastAPI, Query, Request
@@ -98,7 +98,8 @@ class Steered(_Body):
 
     revision: str
     """Of what it chooses from, "": nothing yet."""
-    counts: dict[InstanceId, dict[Literal["steered", "placed"], int]]
+    counts: dict[InstanceId, dict[str, int]]
+    """Packets `steered` to each instance, and flows `placed` there."""
     stats: dict[str, int]
 
 

@@ -135,6 +135,14 @@ def stamp() -> Iterator[Figure]:
         yield Figure(name, unit, tuple(samples))
 
 
+def steer() -> Iterator[Figure]:
+    """A host that steers, per packet: see `steer`."""
+    import steer as module
+
+    for name, unit, samples in module.measure():
+        yield Figure(name, unit, tuple(samples))
+
+
 def decisions() -> Iterator[Figure]:
     """Loads in packets on a running network: see `decisions`."""
     import decisions as module
@@ -151,11 +159,12 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "xdp": xdp,
     "packet": packet,
     "stamp": stamp,
+    "steer": steer,
     "decisions": decisions,
     "network": network,
 }
 
-NEED_ROOT = ("xdp", "packet", "stamp", "decisions", "network")
+NEED_ROOT = ("xdp", "packet", "stamp", "steer", "decisions", "network")
 
 
 def machine() -> str:
