@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import struct
+import zlib
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -89,6 +90,7 @@ class Steering:
             for name in MAPS:
                 loaded.maps[name].set_pin_path(self.pins / name)
             loaded.set_global("headend", self.headend.packed)
+            loaded.set_global("crc_table", _crc_table())
             loaded.load()
         except BaseException:
             loaded.close()
@@ -268,6 +270,13 @@ def _delete(routes: IPRoute, route: Any) -> None:
     where["priority"] = ROUTE_METRIC
     with contextlib.suppress(NetlinkError):  # gone meanwhile
         routes.route("del", family=socket.AF_INET6, proto=ROUTE_PROTOCOL, **where)
+
+
+def _crc_table() -> bytes:
+    """Return what CRC-32 makes of each octet alone, and with one to three zeros behind it."""
+    inverted = 0xFFFFFFFF  # zlib inverts before and after; the table's rows begin from zero
+    rows = ([zlib.crc32(bytes([i]) + bytes(n), inverted) ^ inverted for i in range(256)] for n in range(4))
+    return b"".join(struct.pack("=256I", *row) for row in rows)
 
 
 def _number(instance: int) -> bytes:

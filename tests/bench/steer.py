@@ -58,7 +58,7 @@ def _round(steering: Steering, steer: Program, metrics: Program, number: int) ->
         steering.apply(_view(policy))
         sources = range(1 + number * PACKETS, 1 + (number + 1) * PACKETS)
         name = "steer.place_ns" if policy == "least" else f"steer.place_{policy}_ns"
-        # The destination's ports tell policies' flows apart, so that each is new.
+        # The destination's port tells the policies' flows apart, so that each is new.
         port = 8000 + protocol.POLICIES[policy]
         found[name] = _median(steer, (_request(source, port=port) for source in sources))
     steering.apply(_view("least"))
@@ -72,9 +72,10 @@ def _median(program: Program, packets: Iterator[bytes] | list[bytes]) -> float:
 
 def _view(policy: str) -> View:
     numbers = range(1, protocol.CANDIDATES + 1)
+    candidates = (Candidate(instance=n, path_delay_us=1000 * n, fallback_wait_us=20_000) for n in numbers)
     service = Service(
-        address=edge_load.SERVICE, id=1, policy=policy, dead_after_us=NEVER_US, load_ttl_us=NEVER_US,  # type: ignore[arg-type]
-        candidates=tuple(Candidate(instance=n, path_delay_us=1000 * n, fallback_wait_us=20_000) for n in numbers),
+        address=edge_load.SERVICE, id=1, policy=policy,  # type: ignore[arg-type]
+        dead_after_us=NEVER_US, load_ttl_us=NEVER_US, candidates=tuple(candidates),
     )  # fmt: skip
     sids = (addressing.sid(n + 1, protocol.FUNCTION_DX6 + n) for n in numbers)
     reaches = tuple(Reach(instance=n, sid=sid) for n, sid in zip(numbers, sids, strict=True))
