@@ -13,7 +13,7 @@ import socket as sockets
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import uvicorn
 from fastapi import FastAPI, Query, Request
@@ -26,7 +26,7 @@ from p4cats.controller import prometheus
 from p4cats.controller.controller import Controller
 from p4cats.controller.desired import Availability, Policy
 from p4cats.controller.errors import RequestRefused, SocketInUse
-from p4cats.controller.flows import PROTOCOLS, Flow
+from p4cats.controller.flows import PROTOCOLS, Flow, Told
 from p4cats.controller.keys import LAST_ID
 from p4cats.controller.metrics import Report
 from p4cats.controller.overview import Overview
@@ -101,6 +101,13 @@ class Steered(_Body):
     counts: dict[InstanceId, dict[str, int]]
     """Packets `steered` to each instance, and flows `placed` there."""
     stats: dict[str, int]
+    """Other packets and options, by what became of them."""
+    loads: dict[InstanceId, dict[Literal["wait_us", "age_us"], int | None]] = {}
+    """What packets told it of instances; null: unknown."""
+
+    def told(self) -> dict[int, Told]:
+        """Return `loads` as the controller keeps them."""
+        return {number: Told(load.get("wait_us"), load.get("age_us")) for number, load in self.loads.items()}
 
 
 class Reports(_Body):
@@ -182,7 +189,7 @@ def build(controller: Controller) -> FastAPI:
         found = [Report.of(item.model_dump()) for item in reports.instances]
         keys = controller.hand_keys(reports.key_ids, reports.fresh) if reports.key_ids else {}
         views = {
-            name: controller.hear_steering(name, item.revision, item.counts, item.stats)
+            name: controller.hear_steering(name, item.revision, item.counts, item.stats, item.told())
             for name, item in reports.steering.items()
         }
         return {

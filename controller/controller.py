@@ -39,6 +39,7 @@ from p4cats.controller.draining import Draining
 from p4cats.controller.entries import Entries
 from p4cats.controller.errors import PipelineMissing, RequestRefused
 from p4cats.controller.exceptions import PacketOut, Responder
+from p4cats.controller.flows import Told
 from p4cats.controller.keys import Key, KeyStore
 from p4cats.controller.metrics import MetricStore, Report, Timing
 from p4cats.controller.steering import SteeringHosts
@@ -164,13 +165,18 @@ class Controller:
         return answer
 
     def hear_steering(
-        self, name: str, held: str, counts: Mapping[int, Mapping[str, int]], stats: Mapping[str, int]
+        self,
+        name: str,
+        held: str,
+        counts: Mapping[int, Mapping[str, int]],
+        stats: Mapping[str, int],
+        loads: Mapping[int, Told],
     ) -> dict[str, Any] | None:
         """Take in what a host that steers says; return what it is to choose from, None if it knows."""
         host = self.steering.hear(name, held, time.monotonic())
         if host is None:
             return None
-        host.counts, host.stats = counts, stats
+        host.counts, host.stats, host.loads = counts, stats, loads
         self._look()
         return self.steering.news(name)
 

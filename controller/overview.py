@@ -24,6 +24,7 @@ from p4cats.controller.views import (
     SwitchView,
     TelemetryView,
 )
+from p4cats.topologies.addressing import HostPlan
 from p4cats.topologies.schema import Instance
 
 _UNTOLD = Told(None, None)
@@ -184,7 +185,9 @@ class Overview:
 
     async def explain(self, flow: Flow) -> ExplainView:
         """Say where a flow goes and why, with what its ingress switch remembers of it."""
-        ingress = self._ingress(flow.source)
+        host = self._host(flow.source)
+        ingress = host.switch
+        steering = self.controller.steering.hosts.get(host.name)
         names = {spec.address: name for name, spec in self.topology.services.items()}
         service = names.get(flow.destination)
         if service is None:
@@ -193,7 +196,7 @@ class Overview:
         policy = self.desired.settings(state, service).policy
         candidates = self.desired.candidates(state, ingress, service)
         now_us = time.monotonic_ns() // 1000
-        told = await self._told(ingress, candidates, now_us)
+        told = dict(steering.loads) if steering else await self._told(ingress, candidates, now_us)
         spec = self.topology.services[service]
         considered = [
             flows.consider(
@@ -205,21 +208,25 @@ class Overview:
         weights = compute, network
         views = [self._candidate(item, told.get(item.candidate.instance, _UNTOLD), weights)
                  for item in considered]  # fmt: skip
-        placed = await self._placed(ingress, flow, now_us, spec.affinity_timeout_us)
+        placed = None
+        if steering is None:
+            placed = await self._placed(ingress, flow, now_us, spec.affinity_timeout_us)
         if placed is not None and state.availability.get(placed, "up") not in ("up", "drained"):
             placed = None
         choice: int | None
         if placed is not None:
             choice, reason = placed, "affinity: the flow was placed there and has not been idle since"
         else:
-            spread = await self._spread_us(ingress, service, candidates, now_us)
+            spread = 0 if steering else await self._spread_us(ingress, service, candidates, now_us)
             choice = flows.choose(flow, code, considered, weights, spread)
             reason = _reason(policy, considered, spread if compute else 0)
+            if steering is not None:
+                reason += f"; flows that {host.name} has placed itself stay where they are"
         if not choice:
             reason = f"no instance of {service} takes new flows"
         return {
             "flow": str(flow),
-            "ingress": ingress,
+            "ingress": host.name if steering else ingress,
             "service": service,
             "policy": policy,
             "candidates": views,
@@ -250,10 +257,10 @@ class Overview:
             "cost": flows.cost(considered, *weights),
         }
 
-    def _ingress(self, source: IPv6Address) -> str:
+    def _host(self, source: IPv6Address) -> HostPlan:
         for host in self.plan.hosts.values():
             if source == host.address or source in self.desired.prefix(host):
-                return host.switch
+                return host
         raise RequestRefused(404, f"no host of this network has the address {source}")
 
     def _routed(self, flow: Flow, ingress: str) -> ExplainView:

@@ -13,6 +13,7 @@ from typing import Any
 
 from p4cats import protocol
 from p4cats.controller.desired import Desired, State
+from p4cats.controller.flows import Told
 from p4cats.controller.keys import Key
 
 SILENT_S = 2.0
@@ -38,6 +39,8 @@ class SteeringHost:
     """Packets steered to each instance and flows placed there."""
     stats: Mapping[str, int] = field(default_factory=dict)
     """Other packets and options, by what became of them."""
+    loads: Mapping[int, Told] = field(default_factory=dict)
+    """What packets told it of instances."""
 
 
 class SteeringHosts:

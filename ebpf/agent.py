@@ -464,7 +464,8 @@ class Agent:
             if host.steering is None or host.config.steer is None or host.config.steer.host is None:
                 continue
             host.steering.look()
-            found = Steered(host.steering.revision, host.steering.counts(), host.steering.stats())
+            steering = host.steering
+            found = Steered(steering.revision, steering.counts(), steering.stats(), steering.loads())
             yield host.config.steer.host, found
 
     def _retire(self, instances: Sequence[Instance]) -> None:

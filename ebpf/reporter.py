@@ -35,6 +35,8 @@ class Steered:
     """Packets steered to each instance, and flows placed there."""
     stats: Mapping[str, int]
     """Other packets and options by what became of them."""
+    loads: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
+    """Wait and age of the load of each instance, in microseconds; None: unknown."""
 
 
 @dataclass(frozen=True)

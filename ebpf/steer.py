@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from ipaddress import IPv6Address
@@ -35,6 +36,7 @@ TOLD = ("metric_keys", "instances", "services")
 """Those that user space fills, in the order of additions: a candidate can be reached from the first on."""
 OVERHEAD_BYTES = 64
 """Of the outer header with a segment routing header (RFC 8986, 5.2)."""
+UNKNOWN_US = 0xFFFFFFFF
 MIN_MTU = 1280 + OVERHEAD_BYTES
 ROUTE_PROTOCOL = 0xCA
 """By which our routes are told from others (rtm_protocol; 128 to 255 are free for such use)."""
@@ -210,6 +212,18 @@ class Steering:
         """Return packets steered to each instance that is known, and flows placed there."""
         numbers = (struct.unpack("=I", key)[0] for key in self._held["instances"])
         return {number: _sums(self._maps["counts"], number) for number in sorted(numbers)}
+
+    def loads(self) -> dict[int, dict[str, int | None]]:
+        """Return wait and age (microseconds) of the load of each instance that is known; None: unknown."""
+        return {struct.unpack("=I", key)[0]: self._load(key) for key in sorted(self._held["instances"])}
+
+    def _load(self, number: bytes) -> dict[str, int | None]:
+        raw = self._maps["loads"].lookup(number)
+        row = self._maps["loads"].value_layout.decode(raw) if raw else {"wait_us": 0, "learned_us": 0}
+        if not row["learned_us"]:
+            return {"wait_us": None, "age_us": None}
+        age_us = max(0, time.monotonic_ns() // 1000 - int(row["learned_us"]))
+        return {"wait_us": None if row["wait_us"] == UNKNOWN_US else int(row["wait_us"]), "age_us": age_us}
 
     def release(self) -> None:
         """Let go of programs and maps; what is attached and pinned goes on."""

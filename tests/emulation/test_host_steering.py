@@ -140,6 +140,12 @@ def test_status_and_instances_know_the_hosts(deployment: Deployment) -> None:
         lambda: sum(i["ingress"][CLIENT]["flows_placed"] or 0 for i in deployment.controller.instances()),
         "flows are counted",
     )
+    service, host = deployment.topology.services["chat"].address, deployment.plan.hosts[CLIENT].address
+    explained = deployment.controller.explain(f"{host},{service},udp,1,8080")
+    assert explained["ingress"] == CLIENT
+    assert explained["choice"] == NEAREST
+    assert explained["path"] == ["access1", "core", "edge1", "chat-edge1"]
+    assert [item["load"] for item in explained["candidates"]] == ["fresh"] * 3
     argv = ["-m", "p4cats", "status", "--network", deployment.network.directory.name]
     done = subprocess.run([sys.executable, *argv], capture_output=True, text=True, check=False)
     assert CLIENT in done.stdout, done.stderr
