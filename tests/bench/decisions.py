@@ -40,8 +40,8 @@ HOLD_S = 0.6
 """How long a step lasts, and the pause after it."""
 INTERVAL_S = 0.002
 WORKERS, SERVICE_US, CONNECTIONS = 4, 1000, 80
-TOLD_US = 4000
-"""A wait by which another site is nearer: paths differ by 2 ms, requests under way cost less than 2 ms."""
+TOLD_US = 1000
+"""A wait that the requests under way do not make by themselves."""
 SO_TIMESTAMPNS = 35
 Rows = Iterator[tuple[str, str, list[float]]]
 
