@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from p4cats import netns
-from p4cats.protocol import OPTION_DATA, OPTION_TYPE
+from p4cats.packets.layers import metric_of
+from p4cats.protocol import OPTION_DATA
 
 SERVICE = "fd00:cafe::1"
 PORT = 8080
@@ -52,10 +53,8 @@ def decode_option(data: bytes) -> dict[str, int]:
 
 def option_of(packet: IPv6) -> dict[str, int] | None:
     """Return the fields of a packet's metric option, or None."""
-    if IPv6ExtHdrHopByHop not in packet:
-        return None
-    options = [o for o in packet[IPv6ExtHdrHopByHop].options if o.otype == OPTION_TYPE]
-    return decode_option(bytes(options[0].optdata)) if options else None
+    option = metric_of(packet)
+    return decode_option(bytes(option)[2:]) if option is not None else None
 
 
 @dataclass(frozen=True)

@@ -192,8 +192,8 @@ def test_scapy_reads_the_option_and_the_checksum_holds(bench: Bench):
     header = packet[IPv6ExtHdrHopByHop]
     (option,) = header.options
     assert (header.len, header.nh) == (4, 17)
-    assert (option.otype, option.optlen) == (OPTION_TYPE, OPTION_LENGTH)
-    fields = decode_option(bytes(option.optdata))
+    assert (option.option_type, option.option_length) == (OPTION_TYPE, OPTION_LENGTH)
+    fields = decode_option(bytes(option)[2:])
     assert fields["magic"] == MAGIC
     assert fields["version_flags"] == VERSION << 4
     assert fields["instance"] == INSTANCE["instance"]
