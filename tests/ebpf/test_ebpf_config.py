@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 from ebpf_hosts import eventually
 
@@ -19,7 +20,8 @@ from p4cats.ebpf.agent import main, run_agent
 from p4cats.ebpf.config import AgentConfig, HostConfig
 from p4cats.ebpf.errors import ConfigError, MissingError
 from p4cats.ebpf.meter import InstanceMeter, Metrics, Network
-from p4cats.ebpf.reporter import HttpReporter, Report
+from p4cats.ebpf.reporter import HttpReporter, Report, _told
+from p4cats.ebpf.view import View
 
 INSTANCE: dict[str, Any] = {
     "instance": 1,
@@ -284,3 +286,63 @@ def test_an_absent_controller_is_logged_once_and_found_later(
         late.shutdown()
         thread.join()
     assert caplog.text.count("retrying quietly") == 1
+
+
+def test_an_answer_brings_keys_and_views(tmp_path: Path, metrics: Metrics):
+    view = {"services": [{"address": "fd00:cafe::1", "id": 1}], "instances": [], "keys": []}
+    answer = {
+        "keys": [{"instance": 7, "key_id": 3, "key": "0011223344556677"}],
+        "views": {"client": {"revision": "a.1", **view}},
+    }
+    told = _told(httpx.Response(200, json=answer))
+    assert told.keys[7].key_id == 3
+    assert told.views == {"client": ("a.1", View.model_validate(view))}
+
+
+@pytest.mark.parametrize(
+    "views", [[], {"client": {}}, {"client": {"revision": "a.1", "services": 5}}, {"c": 5}]
+)
+def test_a_view_that_makes_no_sense_is_refused_without_showing_it(views: object):
+    with pytest.raises(ValueError, match="its views are not understood"):
+        _told(httpx.Response(200, json={"views": views}))
+
+
+@pytest.mark.parametrize(
+    ("steer", "message"),
+    [
+        ({"address": "fd00::1"}, "give the host's name at"),
+        (
+            {"address": "fd00::1", "host": "c", "view": {}},
+            "give the host's name at",
+        ),
+        ({"address": "fd00::1", "host": "c"}, "c steers as the controller says: name a controller_socket"),
+        (
+            {"address": "fd00::1", "view": {"keys": [{"instance": 1, "source": "::1", "key_id": 1}]}},
+            "key and key_id belong together",
+        ),
+        (
+            {"address": "fd00::1", "view": {"instances": [{"instance": 1, "sid": "::1"}] * 2}},
+            "the same instance twice",
+        ),
+    ],
+)
+def test_a_steering_host_that_makes_no_sense_is_one_line(
+    tmp_path: Path, steer: dict[str, object], message: str
+):
+    path = tmp_path / "agent.json"
+    path.write_text(json.dumps({"hosts": [{"interface": "eth0", "steer": steer}]}))
+    with pytest.raises(ConfigError, match=message) as error:
+        AgentConfig.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_view_with_keys_must_not_be_readable_by_others(tmp_path: Path):
+    key = {"instance": 1, "source": "::1", "key_id": 1, "key": "0011223344556677"}
+    host = {"interface": "eth0", "steer": {"address": "fd00::1", "view": {"keys": [key]}}}
+    path = tmp_path / "agent.json"
+    path.write_text(json.dumps({"hosts": [host], "run_dir": str(tmp_path)}))
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        AgentConfig.read(path)
+    path.chmod(0o600)
+    assert "0011223344556677" not in repr(AgentConfig.read(path))
