@@ -36,6 +36,8 @@ def transit_pair() -> Iterator[Pair]:
 
 EXAMPLES = 60 * int(os.environ.get("P4CATS_FUZZ_PROGRAMS", "25"))
 """Packets through each of the shipped programs; more of them where more programs are generated."""
+LIMIT_S = 120 + EXAMPLES // 50
+"""A packet takes some ms, for both data planes and their drawing, on a busy machine."""
 
 DESTINATIONS = st.sampled_from(
     [*SERVICES, OWN, CLIENT, DX6, END, *SIDS, pk.address("2001:db8:5::1"), pk.address("ff02::1"), 1]
@@ -96,12 +98,14 @@ def packets(draw: st.DrawFn) -> tuple[int, bytes]:
     return port, packet
 
 
+@pytest.mark.timeout(LIMIT_S)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(packet=packets(), passes_ms=st.sampled_from([0, 1, 500, 6000]))
 def test_edge_agrees_with_the_model(edge_pair: Pair, packet: tuple[int, bytes], passes_ms: int) -> None:
     edge_pair.send(*packet, passes_ns=passes_ms * 1_000_000)
 
 
+@pytest.mark.timeout(LIMIT_S)
 @settings(max_examples=EXAMPLES // 2, deadline=None)
 @given(packet=packets())
 def test_transit_agrees_with_the_model(transit_pair: Pair, packet: tuple[int, bytes]) -> None:
