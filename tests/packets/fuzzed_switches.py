@@ -121,6 +121,15 @@ def _fill_edge(plane: Any) -> None:
     plane.set_clone_session(REPORT_SESSION, [Replica(REPORT_PORT, 0)], 0)
 
 
+def _remove_options(plane: Any) -> None:
+    enter(plane, "metric_options", (Exact(protocol.OPTION_TYPE),), "remove")
+
+
+def _blank_options(plane: Any) -> None:
+    found = next(t for t in plane.program.tables if t.name.endswith(".metric_options"))
+    plane.delete_entry(found.name, (Exact(protocol.OPTION_TYPE),), 0)
+
+
 class FuzzedSwitch:
     """One program on both targets. `attempt` raises AssertionError for what must not be."""
 
@@ -158,6 +167,8 @@ class FuzzedSwitch:
         self._sent += 1
         if self._sent % _COMPARE_EVERY == 0:
             self.compare()
+            if self._edge:
+                self.pair.both(_remove_options if self._sent // _COMPARE_EVERY % 2 else _blank_options)
         return fate
 
     @staticmethod
