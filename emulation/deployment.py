@@ -176,7 +176,6 @@ class Deployment:
         )
         path = directory / "agent.json"
         path.write_text(config.model_dump_json(), encoding="utf-8")
-        self.network.record.also_remove(config.pin_dir)
         argv = [sys.executable, "-m", "p4cats.ebpf.agent", str(path)]
         self.agent = self._spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stack.callback(end_process, self.agent)

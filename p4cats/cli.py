@@ -177,7 +177,8 @@ def switch(
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     tls_ca: Annotated[Path | None, typer.Option(help="CA whose clients are let in (mutual TLS).")] = None,
     state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keeps the registers over an orderly restart.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Keeps the registers over a restart, on xdp over a SIGKILL too."),
     ] = None,
     target: Targets = Target.AUTO,
     keep: Annotated[
@@ -584,14 +585,15 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def clean() -> None:
-    """Remove what a killed run left behind: processes, namespaces, interfaces, eBPF programs.
+    """Remove what a killed run left behind: processes, namespaces, interfaces, eBPF programs and maps.
 
     Example: p4cats clean
     """
+    from p4cats.switch.xdp.pinned import remove_abandoned
     from p4cats.topologies.cleanup import remove_leftovers
 
     _need_root("removing leftovers")
-    for line in remove_leftovers():
+    for line in (*remove_leftovers(), *remove_abandoned()):
         typer.echo(f"removed {line}")
 
 

@@ -1,7 +1,8 @@
 """Registers that outlive the process of a switch: a file, written at an orderly end, read at the next start.
 
 A register is taken back if the program still has it with the same size and type; what has changed begins at
-zero. The file is used once: what a killed switch has learned is lost, not replaced by something older.
+zero. The file is used once: what a switch on the model has learned that was killed is lost, not replaced by
+something older. For one on xdp see p4cats.switch.xdp.pinned.
 """
 
 from __future__ import annotations
@@ -49,18 +50,19 @@ class Kept:
         except OSError as error:
             logger.warning("%s: registers are not kept: %s", self._path, error.strerror)
 
-    def restore(self, registers: Mapping[str, Register]) -> None:
-        """Set registers as they were, and forget the file."""
+    def restore(self, registers: Mapping[str, Register]) -> bool:
+        """Set registers as they were, and forget the file; False where there is none that can be read."""
         if self._path is None or not self._path.exists():
-            return
+            return False
         try:
             cells = json.loads(zlib.decompress(self._path.read_bytes()))
             self._path.unlink()
         except (OSError, ValueError, zlib.error) as error:
             logger.warning("%s: registers begin at zero: %s", self._path, error)
-            return
+            return False
         for name, (signature, found) in cells.items():
             register = registers.get(name)
             if register is not None and register.signature == signature:
                 for index, value in found:
                     register.write(index, value)
+        return True

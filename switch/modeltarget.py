@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import cast
 
 from p4cats.compiler.diagnostics import CompileError
@@ -25,10 +26,10 @@ class ModelTarget:
     atomic_batches = True
     """Packets and requests share the event loop."""
 
-    def __init__(self, ports: Ports, cpu_port: int, kept: Kept | None = None) -> None:
+    def __init__(self, ports: Ports, cpu_port: int, state: Path | None = None) -> None:
         self._ports = ports
         self._cpu_port = cpu_port
-        self._kept = kept or Kept(None)
+        self._kept = Kept(state)
         self._active: ModelDataPlane | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.early_drops = 0

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from p4cats.errors import UserError
 from p4cats.switch.errors import P4RuntimeError
-from p4cats.switch.kept import Kept
 from p4cats.switch.pipeline import Program
 from p4cats.switch.ports import Ports, parse_ports
 from p4cats.switch.server import Tls, check_address, start_server
@@ -44,7 +43,7 @@ class SwitchOptions:
     """Namespace of the ports: a name, a path or a process id. P4Runtime stays in the caller's."""
     cpu_port: int = 510
     state: Path | None = None
-    """File that keeps the registers over a restart."""
+    """File that keeps the registers over a restart; on xdp its path names the pin of their memory, too."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
@@ -121,17 +120,16 @@ def _target(options: SwitchOptions, ports: Ports) -> AutoTarget | ModelTarget | 
     """The target of the options; only its own modules are loaded."""
     from p4cats.switch.modeltarget import ModelTarget  # noqa: PLC0415
 
-    kept = Kept(options.state)
     if options.target == "model":
-        return ModelTarget(ports, options.cpu_port, kept)
+        return ModelTarget(ports, options.cpu_port, options.state)
     from p4cats.switch.xdptarget import XdpTarget  # noqa: PLC0415
 
-    xdp = XdpTarget(ports, options.cpu_port, options.netns, options.keep, kept)
+    xdp = XdpTarget(ports, options.cpu_port, options.netns, options.keep, options.state)
     if options.target == "xdp":
         return xdp
     from p4cats.switch.autotarget import AutoTarget  # noqa: PLC0415
 
-    return AutoTarget(xdp, ModelTarget(ports, options.cpu_port, kept))
+    return AutoTarget(xdp, ModelTarget(ports, options.cpu_port, options.state))
 
 
 async def _serve(

@@ -17,6 +17,7 @@ from p4cats.switch.kept import Kept
 from p4cats.switch.ports import Ports
 from p4cats.switch.xdp import LoadError, XdpDataPlane
 from p4cats.switch.xdp.attach import Attachments
+from p4cats.switch.xdp.pinned import Pinned
 
 logger = logging.getLogger("p4cats.switch.xdp")
 
@@ -35,12 +36,13 @@ class XdpTarget:
         cpu_port: int,
         netns: str | None = None,
         keep: Path | None = None,
-        kept: Kept | None = None,
+        state: Path | None = None,
     ) -> None:
         self._ports = ports
         self._cpu_port = cpu_port
         self._keep = keep
-        self._kept = kept or Kept(None)
+        self._kept = Kept(state)
+        self._pinned = Pinned(state)
         self._active: XdpDataPlane | None = None
         self._watched: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -58,7 +60,8 @@ class XdpTarget:
             raise invalid(f"the xdp target cannot run this program: {error}") from error
         if self._keep is not None:
             print(f"p4cats: generated C: {self._keep}", file=sys.stderr, flush=True)
-        self._kept.restore(plane.registers)
+        if not self._kept.restore(plane.registers):
+            self._pinned.restore(plane)
         return plane
 
     def activate(self, dataplane: DataPlane) -> None:
@@ -67,6 +70,7 @@ class XdpTarget:
         self.attachments.activate(plane, self._interfaces())
         self._unwatch()
         self._active = plane
+        self._pinned.pin(plane)
         self._watch(plane)
 
     def discard(self, dataplane: DataPlane) -> None:
@@ -136,6 +140,7 @@ class XdpTarget:
         self.attachments.close()
         if self._active is not None:
             self._kept.save(self._active.registers)
+        self._pinned.remove()
 
     def _tick(self) -> None:
         self.start()

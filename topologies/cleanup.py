@@ -10,7 +10,8 @@ record is about processes:
 
 Every process also has P4CATS_NETWORK=<that directory's name> in its environment, which its own
 children inherit: this finds what a shell in a node started. A pid is never trusted alone: it counts
-only with the start time that the kernel gives it, or with the mark in its environment.
+only with the start time that the kernel gives it, or with the mark in its environment. What is pinned
+in /sys/fs/bpf/p4cats/<that directory's name> is removed with the network, too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 
 ROOT = Path("/run/p4cats")
 PINS = Path("/sys/fs/bpf/p4cats")
-"""Where host agents pin their maps, in a directory for each network."""
+"""Where host agents and switches pin their maps, in a directory for each network, named as its record."""
 MARK = "P4CATS_NETWORK"
 KILL_TIMEOUT_S = 5.0
 """Seconds to wait for killed processes to disappear."""
@@ -147,7 +148,7 @@ class Run:
             _kill(alive, deadline)
 
     def remove(self) -> None:
-        """Kill what is left, remove the recorded paths, and forget the network."""
+        """Kill what is left, remove the recorded paths and what is pinned, and forget the network."""
         self.kill()
         for line in self._lines("paths"):
             path = Path(line)
@@ -156,7 +157,8 @@ class Run:
             else:
                 with contextlib.suppress(OSError):
                     path.unlink()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for directory in (PINS / self.name, self.directory):
+            shutil.rmtree(directory, ignore_errors=True)
         _remove_empty()
 
 

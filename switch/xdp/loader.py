@@ -15,7 +15,7 @@ from p4cats.ebpf.build import cache_dir, compile_bpf
 from p4cats.ebpf.errors import BuildError, EbpfError, VerifierError
 from p4cats.ebpf.libbpf import Object
 from p4cats.errors import UserError
-from p4cats.switch.xdp.memory import Memory
+from p4cats.switch.xdp.memory import Memory, variables
 from p4cats.switch.xdp.refusals import TOO_MANY_FUNCTIONS, explain, too_large
 
 _QUIET = ("unused-label", "unused-variable", "unused-but-set-variable", "unused-function")
@@ -145,7 +145,7 @@ def _opened(source: XdpSource, path: Path, cpu_port: int | None, *, trace: bool)
         _check_jumps(obj)
         obj.set_global("cpu_port", 0xFFFFFFFE if cpu_port is None else cpu_port)
         obj.load(trace=trace)
-        return Loaded(source, obj, Memory(obj), possible_cpus())
+        return Loaded(source, obj, Memory(variables(obj), obj.btf), possible_cpus())
     except BaseException:
         obj.close()
         raise

@@ -5,25 +5,27 @@ from __future__ import annotations
 import mmap
 from typing import Literal
 
-from p4cats.ebpf.libbpf import Object
+from p4cats.ebpf.libbpf import Btf, Map, Object
 
 Code = Literal["B", "H", "I", "Q"]
 
 
+def variables(obj: Object) -> Map:
+    """The map of an object's global variables."""
+    return next(found for name, found in obj.maps.items() if name.endswith(".bss"))
+
+
 class Memory:
-    """The .bss of an object; `view` gives a variable as an array of numbers.
+    """The .bss of an object, whose types are `btf`; `view` gives a variable as an array of numbers.
 
     Aligned numbers of up to eight octets are read and written in one step, as the program does.
     """
 
-    def __init__(self, obj: Object) -> None:
-        name = next(n for n in obj.maps if n.endswith(".bss"))
-        bss = obj.maps[name]
+    def __init__(self, bss: Map, btf: Btf) -> None:
         size = (bss.info.value_size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
         self._map = mmap.mmap(bss.fd, size)
         self._all = memoryview(self._map)
-        section = obj.btf.find(".bss", 15)
-        self._offsets = {m.name: m.offset for m in obj.btf.members(section)}
+        self._offsets = {m.name: m.offset for m in btf.members(btf.find(".bss", 15))}
         self._views: list[memoryview] = []
 
     def view(self, name: str, count: int, code: Code = "I") -> memoryview:

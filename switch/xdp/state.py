@@ -18,7 +18,7 @@ from p4cats.switch.dataplane import (
     Ternary,
 )
 from p4cats.switch.xdp.loader import Loaded
-from p4cats.switch.xdp.memory import Code
+from p4cats.switch.xdp.memory import Code, Memory
 from p4cats.switch.xdp.tables import METER_WORDS, XdpTable
 
 _SCALE = 1_000_000_000
@@ -36,10 +36,13 @@ class XdpRegister:
 
     def __init__(self, layout: CellLayout, loaded: Loaded) -> None:
         self._layout = layout
-        self._views = []
-        for cname, size, _ in layout.leaves:
-            words = size // 8 or 1
-            self._views.append(loaded.memory.view(cname, layout.size * words, _CODES[min(size, 8)]))
+        self._views = self._in(loaded.memory)
+
+    def _in(self, memory: Memory) -> list[memoryview]:
+        return [
+            memory.view(cname, self._layout.size * (size // 8 or 1), _CODES[min(size, 8)])
+            for cname, size, _ in self._layout.leaves
+        ]
 
     def read(self, index: int) -> object:
         """A cell: an unsigned pattern, or nested tuples of such."""
@@ -69,6 +72,11 @@ class XdpRegister:
         _flatten(value, flat)
         for number, part in enumerate(flat):
             self._set_leaf(number, index, part)
+
+    def copy_from(self, memory: Memory) -> None:
+        """Set all cells as they are in another memory of the same object."""
+        for view, other in zip(self._views, self._in(memory), strict=True):
+            view[:] = other
 
     def _nested(self, shape: object, leaves: list[int]) -> object:
         if isinstance(shape, list):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,7 +128,10 @@ def test_drained_instance_gets_no_new_flow(deployment: Deployment) -> None:
     assert ask(deployment) == "edge1"
 
 
-def restart(deployment: Deployment, switch: str) -> None:
+def restart(deployment: Deployment, switch: str, *, kill: bool = False) -> None:
+    """End a switch, by SIGKILL if asked to, and start it again."""
+    if kill:
+        os.kill(deployment.switches.pid(switch), signal.SIGKILL)
     ports = {p.number: p.interface for p in deployment.plan.switches[switch].ports.values()}
     deployment.switches.stop(switch)
     deployment.switches.start(switch, deployment.network.netns(switch), ports)
@@ -161,6 +166,12 @@ def test_flows_stay_while_their_switch_restarts_and_policies_and_instances_chang
             assert control.converged()
             assert [site_of(flow) for flow in opened] == before
             assert [posted(connection) for connection in connections] == [200] * 20
+            if deployment.target == "xdp":
+                restart(deployment, "access1", kill=True)
+                until(lambda: ask(deployment) is not None, "requests are answered again")
+                assert control.converged()
+                assert [site_of(flow) for flow in opened] == before
+                assert [posted(connection) for connection in connections] == [200] * 20
         finally:
             control.set_instance(2, state="up")
             assert control.converged()
