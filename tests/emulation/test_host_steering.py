@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -25,6 +26,7 @@ from p4cats.topologies.schema import load
 
 pytestmark = [needs_root, pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
 
+HOST_STEER = REPOSITORY / "topologies" / "host-steer.yaml"
 CLIENT = "clients1"
 FLOWS = 12
 NEAREST = 1
@@ -33,7 +35,7 @@ NEAREST = 1
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
-    with Deployment(load(REPOSITORY / "topologies" / "host-steer.yaml"), target="xdp") as running:
+    with Deployment(load(HOST_STEER), target="xdp") as running:
         yield running
         end_process(running.agent)  # it may be another than the one that the deployment started
 
@@ -257,3 +259,24 @@ def test_forged_loads_move_nobody(deployment: Deployment) -> None:
     until(lambda: refused() == 256, "all are refused")
     assert stats(deployment)["forged"] > before["forged"]
     assert [new_flow(deployment) for _ in range(5)] == [NEAREST] * 5
+
+
+def test_keys_change_and_hosts_believe_every_option() -> None:
+    """A key is used only when all hosts that steer have it."""
+    topology = load(HOST_STEER).model_copy(update={"key_lifetime_us": 1_000_000})
+    with Deployment(topology, target="model") as deployment:
+        until(
+            lambda: all(stats(deployment, name)["learned"] for name in topology.clients), "loads are learned"
+        )
+        first = {name: Counter(stats(deployment, name)) for name in topology.clients}
+        ids: set[int | None] = set()
+
+        def changed() -> bool:
+            ids.update(item["key_id"] for item in deployment.controller.instances())
+            return len(ids) > 3
+
+        until(changed, "keys change", 60)
+        for name, before in first.items():
+            lost = Counter(stats(deployment, name)) - before
+            assert lost.pop("learned") > 50
+            assert lost.total() == 0, lost
