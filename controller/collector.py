@@ -12,6 +12,7 @@ import contextlib
 import json
 import signal
 import socket
+import struct
 import sys
 import time
 from collections import OrderedDict, deque
@@ -42,7 +43,14 @@ DELAY_LIFETIME_S = 10.0
 CHANGE_US, CHANGE_RATIO = 500, 0.1
 """Smallest change of a delay that the controller is told: both must be reached."""
 TELL_INTERVAL_S = 1.0
+BUFFER_BYTES = 32 << 20
+"""Of the socket: bursts that come while the collector has other work, at some 2,000 octets a report."""
 _UDP_NO_CHECK6_RX = 102
+_SO_RCVBUFFORCE, _SO_MEMINFO, _MEMINFO_DROPS = 33, 55, 8
+_MEMINFO = struct.Struct("=9I")
+_AT_ONCE = 256
+"""Reports taken before other work has its turn."""
+_LONGEST = 65_535
 _SEQUENCES = 1 << 22
 
 
@@ -71,6 +79,8 @@ class Findings:
 
     def __init__(self) -> None:
         self.received = self.malformed = 0
+        self.overflow = 0
+        """Datagrams that came faster than they were read; `lost` has them once a later report has come."""
         self.lost: dict[int, int] = {}
         """Reports missing, by sink."""
         self.paths: OrderedDict[tuple[int, ...], PathFindings] = OrderedDict()
@@ -178,7 +188,8 @@ def render(findings: Findings, names: dict[int, str]) -> Group:
     return Group(
         paths, decisions,
         f"age of the load when a flow was placed: p50 {ages[0]}, p99 {ages[1]}",
-        f"reports: {findings.received}, lost {sum(findings.lost.values())}, malformed {findings.malformed}",
+        f"reports: {findings.received}, lost {sum(findings.lost.values())}, malformed {findings.malformed}, "
+        f"came too fast for this collector {findings.overflow}",
     )  # fmt: skip
 
 
@@ -200,6 +211,10 @@ def listen_socket(address: IPv6Address, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         sock.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER_BYTES)
+        except PermissionError:  # as much as net.core.rmem_max lets anybody have
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         sock.bind((str(address), port))
         sock.setblocking(False)
     except OSError as error:
@@ -208,15 +223,28 @@ def listen_socket(address: IPv6Address, port: int) -> socket.socket:
     return sock
 
 
-class _Receiver(asyncio.DatagramProtocol):
-    def __init__(self, findings: Findings, file: IO[str] | None):
-        self.findings, self.file = findings, file
+class Receiver:
+    """Reads reports from a socket, into findings and a file."""
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        report = self.findings.add(data, time.monotonic())
-        if report is not None and self.file is not None:
-            line = asdict(report) | {"received_s": time.time()}
-            self.file.write(json.dumps(line, default=str) + "\n")
+    def __init__(self, sock: socket.socket, findings: Findings, file: IO[str] | None):
+        self._sock, self._findings, self._file = sock, findings, file
+
+    def drain(self) -> None:
+        """Take what has come, but not for ever."""
+        for _ in range(_AT_ONCE):
+            try:
+                data = self._sock.recv(_LONGEST)
+            except BlockingIOError:
+                break
+            report = self._findings.add(data, time.monotonic())
+            if report is not None and self._file is not None:
+                line = asdict(report) | {"received_s": time.time()}
+                self._file.write(json.dumps(line, default=str) + "\n")
+
+    def count_overflow(self) -> None:
+        """Note how many datagrams the kernel dropped as they were not read in time."""
+        counted = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        self._findings.overflow = _MEMINFO.unpack(counted)[_MEMINFO_DROPS]
 
 
 async def collect(address: IPv6Address, port: int, json_file: Path | None, controller: Path | None) -> None:
@@ -232,8 +260,9 @@ async def collect(address: IPv6Address, port: int, json_file: Path | None, contr
             file = stack.enter_context(json_file.open("a", encoding="utf-8")) if json_file else None
         except OSError as error:
             raise UserError(f"{json_file}: cannot be written: {error.strerror}") from None
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Receiver(findings, file), sock=sock)
-        stack.callback(transport.close)
+        receiver = Receiver(sock, findings, file)
+        loop.add_reader(sock, receiver.drain)
+        stack.callback(loop.remove_reader, sock)
         print("collector ready", file=sys.stderr, flush=True)
         console = Console()
         names: dict[int, str] = {}
@@ -243,6 +272,7 @@ async def collect(address: IPv6Address, port: int, json_file: Path | None, contr
         while not ended.is_set():
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(ended.wait(), TELL_INTERVAL_S)
+            receiver.count_overflow()
             if file is not None:
                 file.flush()
             if controller is not None:

@@ -159,7 +159,7 @@ def _stack(md: tuple[int, ...], stack: bytes) -> tuple[tuple[Hop, ...], Decision
         return (), None
     words = len(stack) // 4
     decided = domain == protocol.INT_DOMAIN and domain_instructions & 0x8000
-    own = _DECISION_WORDS if decided and words else 0
+    own = _DECISION_WORDS if decided else 0
     if words < own or (hop_words and (words - own) % hop_words) or (not hop_words and words > own):
         raise ReportError(f"a stack of {words} words, {hop_words} a hop")
     data = _Octets(stack)

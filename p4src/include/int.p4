@@ -18,6 +18,7 @@ const bit<8>  INT_MD_WORDS = 3;
 const bit<32> INT_UNKNOWN = 0xffffffff;
 const bit<16> INT_KNOWN_INSTRUCTIONS = 0xff81;
 const bit<8>  INT_DECISION_WORDS = 3;
+const bit<16> INT_DECISION = 0x8000;          // in domain_instructions
 
 error { NotInt }
 
@@ -133,7 +134,10 @@ control IntNode(inout headers_t hdr, inout metadata_t meta, in standard_metadata
         hdr.int_md.remaining_hops = hdr.int_md.remaining_hops - 1;
     }
 
+    // Announced only where it is there: a stack whose source found no room has none.
     action push_decision() {
+        hdr.int_md.domain = CATS_INT_DOMAIN;
+        hdr.int_md.domain_instructions = INT_DECISION;
         hdr.int_decision.setValid();
         hdr.int_decision.instance = meta.int_instance;
         hdr.int_decision.policy = meta.int_policy;

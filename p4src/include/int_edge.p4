@@ -14,7 +14,6 @@ const bit<16> REPORT_HEADER_BYTES = 28;       // UDP header and report_t
 const bit<8>  REPORT_HOP_LIMIT = 64;
 const bit<32> INSTANCE_TYPE_CLONE = 1;        // by clone I2E
 const bit<16> INT_FIXED_BYTES = 24;           // UDP header, shim, MD header
-const bit<16> INT_DECISION = 0x8000;          // in domain_instructions
 
 // Reports that this switch has sent.
 register<bit<32>>(1) int_reports;
@@ -88,8 +87,6 @@ control IntSource(inout headers_t hdr, inout metadata_t meta, in standard_metada
         hdr.int_md.domain_instructions = 0;
         hdr.int_md.domain_flags = 0;
         if (decision == 1 && meta.instance != 0) {
-            hdr.int_md.domain = CATS_INT_DOMAIN;
-            hdr.int_md.domain_instructions = INT_DECISION;
             describe();
         }
         int_grow(hdr, INT_FIXED_BYTES);

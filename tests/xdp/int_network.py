@@ -64,7 +64,7 @@ class Network:
 
     def __init__(self, edge: Any, transit: Any, *, via: bool = False) -> None:
         self.source, self.transit, self.sink = Pair(edge), Pair(transit), Pair(edge)
-        self._sampled = False
+        self.via, self._sampled = via, False
         for node, pair in enumerate((self.source, self.transit, self.sink), 1):
             pair.both(lambda p, n=node: enter(p, "int_nodes", (Exact(2),), "node", node_id=n, domain_mtu=MTU))
         self.source.both(lambda p: self._fill_source(p, via))

@@ -201,6 +201,32 @@ def test_a_packet_takes_as_much_as_the_mtu_leaves(network, room, grown):
         assert passage.report is None
 
 
+# Tunnel 40, or by way of another switch 64; telemetry 24, of the source 44, of the transit switch 32 octets.
+@pytest.mark.parametrize(
+    ("room", "nodes"),
+    [(23, None), (24, [3]), (55, [3]), (56, [2, 3]), (67, [2, 3]), (68, [1, 3]), (100, [1, 2, 3])],
+)
+def test_a_decision_is_reported_where_the_mtu_leaves_room_for_it(network, room, nodes):
+    network.sample(Sampling())
+    tunnel = 64 if network.via else 40
+    passage = network.pass_through(frame(pk.udp(bytes(MTU - tunnel - 48 - room)), SERVICE))
+    if nodes is None:
+        assert passage.report is None
+        return
+    report = report_of(passage.report)
+    assert [hop.node for hop in report.hops] == nodes
+    assert report.mtu_exceeded == (len(nodes) < 3)
+    assert (report.decision is not None) == (nodes[0] == 1)
+
+
+@pytest.mark.parametrize("hops", [0, 1])
+def test_a_decision_is_reported_where_a_hop_is_left_for_it(network, hops):
+    network.sample(Sampling(hops=hops))
+    report = report_of(network.pass_through(KINDS["steered udp"]).report)
+    assert (report.decision is not None) == bool(hops)
+    assert report.exceeded
+
+
 @pytest.mark.parametrize(("hops", "nodes"), [(0, []), (1, [1]), (2, [1, 2]), (3, [1, 2, 3])])
 def test_no_more_hops_than_allowed_add_data(network, hops, nodes):
     network.sample(Sampling(hops=hops, decision=0))
