@@ -348,7 +348,8 @@ class Agent:
     def reload(self, config: AgentConfig) -> None:
         """Change to another configuration: what it has in common with the old goes on undisturbed.
 
-        UserError, and nothing has changed, if it cannot be used.
+        UserError if it cannot be used; then nothing has changed, but for a host that cannot steer as the
+        configuration says (it has no route to a service, say): it steers no more.
         """
         for name in _FIXED:
             if getattr(config, name) != getattr(self.config, name):
@@ -367,12 +368,13 @@ class Agent:
         for at, (host, instances) in added.items():
             self._hosts[at] = host
             host.configure(wanted[at])
-            self._steer(host, wanted[at])
             for instance in instances:
                 self._enter(host, instance)
         self._keys_change()
         self._sense.count_established({host.config.netns for host, instances in added.values() if instances})
         self.refresh()
+        for host in self._hosts.values():
+            self._steer(host, host.config)
 
     def _prepare(self, config: HostConfig, undo: ExitStack) -> tuple[Host, list[Instance]]:
         """Open what a host of a new configuration needs and does not have yet; `undo` closes it."""
@@ -434,7 +436,11 @@ class Agent:
             host.steering.load(config.steer.address)
         if config.steer.view is not None:
             host.steering.apply(config.steer.view)
-        self._owner.add_steering(host.steering.attach(self._owner.made_qdisc), host.steering.pins)
+        try:
+            self._owner.add_steering(host.steering.attach(self._owner.made_qdisc), host.steering.pins)
+        except UserError:
+            self._steer_no_more(host)
+            raise
 
     def _steer_no_more(self, host: Host) -> None:
         if host.steering is not None:

@@ -44,7 +44,6 @@ def _ip(arguments: str) -> None:
 def network(hosts: Hosts) -> Hosts:
     """The first server takes the outer header off; the client knows no route of its own to the service."""
     _ip(f"-n {hosts.client.name} -6 route del {SERVICE}/128 dev c2")
-    _ip(f"-n {hosts.client.name} -6 route replace {SERVICE}/128 via fd00:1::1 dev c1 metric 100")
     _ip(f"-n {hosts.client.name} -6 route del {SERVICE}/128 dev c1 metric 1")
     server = hosts.servers[1]
     with netns.entered(server):
@@ -314,3 +313,21 @@ def flow_map(config: dict[str, Any]) -> int:
     map_id: int = found.info.id
     found.close()
     return map_id
+
+
+def test_a_reload_that_cannot_steer_is_one_line_and_leaves_the_host_unsteered(
+    network: Hosts, start: Callable[..., Agent], steering: dict[str, Any]
+):
+    instance = {"instance": 5, "address": CLIENT, "port": PORT, "workers": 1, "service_time_us": 1000}
+    serving = {**steering["hosts"][0], "instances": [instance]}
+    agent = start(hosts=[{**serving, "steer": None}])
+    name = network.client.name
+    _ip(f"-n {name} -6 route del default via fd00:1::1 dev c1")
+    try:
+        with pytest.raises(ConfigError, match="no route to fd00:cafe::1: give the host a default route"):
+            agent.reload(AgentConfig.model_validate({**steering, "hosts": [serving]}))
+    finally:
+        _ip(f"-n {name} -6 route add default via fd00:1::1 dev c1")
+    assert attached(network) == []
+    agent.reload(AgentConfig.model_validate({**steering, "hosts": [serving]}))
+    assert attached(network)
