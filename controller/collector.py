@@ -2,7 +2,7 @@
 
 `Findings` takes datagrams and reads no clock; `collect` has the socket, the file, the table on the screen and
 the way to the controller. Reports go to a file as JSON, one a line: a crash loses at most the last second,
-and the file can be read while it grows.
+and the file can be read while it grows; `parquet` makes a Parquet file of it.
 """
 
 from __future__ import annotations
@@ -223,6 +223,11 @@ def listen_socket(address: IPv6Address, port: int) -> socket.socket:
     return sock
 
 
+def as_line(report: Report, received_s: float) -> str:
+    """Return a report as a line of JSON; `received_s` is Unix time."""
+    return json.dumps(asdict(report) | {"received_s": received_s}, default=str) + "\n"
+
+
 class Receiver:
     """Reads reports from a socket, into findings and a file."""
 
@@ -238,8 +243,7 @@ class Receiver:
                 break
             report = self._findings.add(data, time.monotonic())
             if report is not None and self._file is not None:
-                line = asdict(report) | {"received_s": time.time()}
-                self._file.write(json.dumps(line, default=str) + "\n")
+                self._file.write(as_line(report, time.time()))
 
     def count_overflow(self) -> None:
         """Note how many datagrams the kernel dropped as they were not read in time."""

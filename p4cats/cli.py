@@ -234,15 +234,28 @@ def collect(
     controller: Annotated[
         Path | None, typer.Option(metavar="SOCKET", help="Controller that is told the measured delays.")
     ] = None,
+    read: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Collect nothing: convert what --json has written.")
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Where --read writes the reports as Parquet.")
+    ] = None,
 ) -> None:
     """Collect telemetry reports: paths, latencies, decisions, lost reports. Until Ctrl-C.
 
     Example: p4cats collect --json reports.jsonl
+    Example: p4cats collect --read reports.jsonl --parquet reports.parquet
     """
     import asyncio
 
     from p4cats.controller import collector
+    from p4cats.controller.parquet import convert
 
+    if (read is None) != (parquet is None):
+        raise UserError("collect with --json FILE, then convert with --read FILE --parquet OUT")
+    if read is not None and parquet is not None:
+        typer.echo(f"{parquet}: {convert(read, parquet)} reports")
+        return
     asyncio.run(collector.collect(*collector.parse_listen(listen), json_file, controller))
 
 
