@@ -409,6 +409,13 @@ def check_flow_table(says: dict[str, Any]) -> None:
     assert register.arguments[0].value == says["flow table"]
 
 
+def test_measured_figures_are_those_of_the_bench() -> None:
+    names = [row[0] for row in page.table(PAGE.read_text(), "10", "figure").rows]
+    bench = "".join(path.read_text() for path in (ROOT / "tests" / "bench").glob("*.py"))
+    assert names
+    assert [name for name in names if f'"{name.strip("`")}"' not in bench] == []
+
+
 # -- A page that says something else is found out -----------------------------------------------------
 
 CHECKS: tuple[Callable[[dict[str, Any]], None], ...] = (
