@@ -151,8 +151,6 @@ class LinkInfo(ct.Structure):
 
 SAMPLE = ct.CFUNCTYPE(None, P, c_int, P, c_uint32)
 """perf_buffer_sample_fn."""
-LOST = ct.CFUNCTYPE(None, P, c_int, c_uint64)
-"""perf_buffer_lost_fn."""
 RECORD = ct.CFUNCTYPE(c_int, P, P, c_size_t)
 """ring_buffer_sample_fn."""
 

@@ -396,22 +396,21 @@ def detach_links_of(prog_id: int) -> int:
 
 
 class PerfBuffer:
-    """Records of bpf_perf_event_output, of all CPUs, given to `receive` by `consume`."""
+    """Records of bpf_perf_event_output, of all CPUs, given to `receive` by `consume`.
 
-    def __init__(self, events: Map, receive: Callable[[bytes], None], pages: int = 64) -> None:
-        self.lost = 0
+    Who sends them counts what finds no room: the kernel tells that only with the next record that does.
+    """
+
+    def __init__(self, events: Map, receive: Callable[[bytes], None], pages: int = 256) -> None:
         self._receive = receive
-        self._callbacks = (_capi.SAMPLE(self._sample), _capi.LOST(self._missed))
-        pointer = _capi.lib().perf_buffer__new(events.fd, pages, *self._callbacks, None, None)
+        self._callback = _capi.SAMPLE(self._sample)
+        pointer = _capi.lib().perf_buffer__new(events.fd, pages, self._callback, None, None, None)
         if not pointer:
             raise LibbpfError(f"perf buffer of map {events.name}", ct.get_errno())
         self._pointer: int = pointer
 
     def _sample(self, _context: int, _cpu: int, data: int, size: int) -> None:
         self._receive(ct.string_at(data, size))
-
-    def _missed(self, _context: int, _cpu: int, count: int) -> None:
-        self.lost += count
 
     @property
     def fileno(self) -> int:

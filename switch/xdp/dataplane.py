@@ -126,10 +126,10 @@ class XdpDataPlane:
             "loop limit",
             "assertion failed",
             "no egress port",
+            "lost events",
         )
         found = {n: sum(self._drops[8 * c + i] for c in range(self.loaded.cpus)) for i, n in enumerate(names)}
         found.update(self.injector.drops)
-        found["lost events"] = self.injector.buffer.lost
         return {name: count for name, count in found.items() if count}
 
     def tick(self) -> None:

@@ -151,6 +151,14 @@ def decisions() -> Iterator[Figure]:
         yield Figure(name, unit, tuple(samples))
 
 
+def telemetry() -> Iterator[Figure]:
+    """Telemetry reports, at the sink and at the collector: see `telemetry`."""
+    import telemetry as module
+
+    for name, unit, samples in module.measure():
+        yield Figure(name, unit, tuple(samples))
+
+
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "compile": compile_edge,
     "large": compile_large,
@@ -160,11 +168,12 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "packet": packet,
     "stamp": stamp,
     "steer": steer,
+    "telemetry": telemetry,
     "decisions": decisions,
     "network": network,
 }
 
-NEED_ROOT = ("xdp", "packet", "stamp", "steer", "decisions", "network")
+NEED_ROOT = ("xdp", "packet", "stamp", "telemetry", "steer", "decisions", "network")
 
 
 def machine() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from ipaddress import IPv6Address
 
 import pytest
@@ -24,6 +25,7 @@ from int_network import (
     Network,
     Sampling,
 )
+from measure_xdp import LOOPBACK, as_port
 from xdp_differential import shipped
 
 from p4cats import protocol
@@ -183,6 +185,25 @@ def test_the_sink_learns_an_authenticated_load_and_takes_telemetry_and_load_off(
     passed(stamped(body, next_header, wait_us=1, sequence=10, mac=bytes(8)))
     assert results() == [1, 0, 0, 0, 0, 1, 0, 1], "learned, repeated, forged"
     assert network.sink.xdp.read_register("load_wait_us", INSTANCE) == 12_345
+
+
+def test_a_report_for_which_a_sink_has_no_room_is_counted():
+    with closing(Network(shipped("edge"), shipped("transit"))) as network:
+        network.sample(Sampling())
+        packet = network.pass_through(KINDS["udp"]).after_transit
+        plane, burst = network.sink.xdp, 2000
+        inports = plane.loaded.memory.view("inports", 2048)
+        mine = slice(2 * LOOPBACK, 2 * LOOPBACK + 2)
+        injected = inports[mine].tolist()
+        as_port(plane, 2)
+        for _ in range(burst):
+            plane.loaded.object.programs["p4_main"].test_run(packet)
+        inports[mine.start], inports[mine.start + 1] = injected
+        before = plane.drops().get("lost events", 0)
+        plane.injector.work()
+        reported = sum(event[:2] == ("port", 3) for event in network.sink.xdp_out.take())
+        assert before == plane.drops()["lost events"] == burst - reported
+        assert 0 < reported < burst
 
 
 @pytest.mark.parametrize(("room", "grown"), [(0, 0), (23, 0), (24, 24), (55, 24), (56, 56)])

@@ -107,7 +107,7 @@ def _scratch(module: Module) -> list[str]:
 
 _COMMON = r"""struct scratch scratch[CPUS];
 struct { u32 ifindex, port; } inports[1024];
-struct { u64 ingress, egress, failed, no_room, loop_limit, asserted, no_port, pad; } drops[CPUS];
+struct { u64 ingress, egress, failed, no_room, loop_limit, asserted, no_port, lost_events; } drops[CPUS];
 u64 start_ns;
 u32 zero;	/* these are 0, but the verifier must not know */
 u64 nothing;
@@ -152,6 +152,15 @@ INLINE u64 now_us(struct scratch *s)
 INLINE u32 packet_end(struct xdp_md *ctx) { return bpf_xdp_get_buff_len(ctx); }
 INLINE u32 packet_bytes(struct xdp_md *ctx, u32 base) { return packet_end(ctx) - base; }
 
+/* Tell user space something, or count that there was no room for it. */
+INLINE void send_record(struct xdp_md *ctx, u64 flags, void *data, u64 size)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+
+	if (bpf_perf_event_output(ctx, &events, flags, data, size) && cpu < CPUS)
+		drops[cpu].lost_events++;
+}
+
 /* Tell user space: an event, `size` octets of the scratch area from its begin, and the whole packet. */
 static __attribute__((noinline)) int send_octets(struct xdp_md *ctx, struct scratch *s, u32 kind, u32 size)
 {
@@ -164,7 +173,8 @@ static __attribute__((noinline)) int send_octets(struct xdp_md *ctx, struct scra
 	s->ev.pos = s->pos;
 	s->ev.length = s->length;
 	s->ev.now_ns = s->now;
-	return bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU | (all & 0xfffff) << 32, s, size);
+	send_record(ctx, BPF_F_CURRENT_CPU | (all & 0xfffff) << 32, s, size);
+	return 0;
 }
 
 INLINE void send_event(struct xdp_md *ctx, struct scratch *s, u32 kind, u32 number, u32 list, u32 size)
@@ -454,7 +464,7 @@ _SEND_DIGEST = r"""
 static __attribute__((noinline)) int send_digest(struct xdp_md *ctx, struct scratch *s)
 {
 	s->digest.ev.kind = EVENT_DIGEST;
-	bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, &s->digest, sizeof(s->digest));
+	send_record(ctx, BPF_F_CURRENT_CPU, &s->digest, sizeof(s->digest));
 	s->digest.ev.number = 0;
 	return 0;
 }""".splitlines()
@@ -465,7 +475,7 @@ static __attribute__((noinline)) int tell(struct xdp_md *ctx, struct scratch *s,
 	s->log.ev.kind = EVENT_LOG;
 	s->log.ev.number = message;
 	s->log.ev.extra = values;
-	bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, &s->log, sizeof(s->log));
+	send_record(ctx, BPF_F_CURRENT_CPU, &s->log, sizeof(s->log));
 	return 0;
 }""".splitlines()
 
