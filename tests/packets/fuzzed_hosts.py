@@ -123,6 +123,7 @@ class FuzzedSteer:
 
     def close(self) -> None:
         self._steering.close()
+        PINS.rmdir()
 
     def attempt(self, mutator: Mutator) -> str:
         """Let a packet out, or in."""
