@@ -172,21 +172,25 @@ def percentile(values: deque[int], share: float) -> int | None:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
 
 
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+
+
 def render(findings: Findings, names: dict[int, str]) -> Group:
     """Return what is shown: paths, decisions, lost reports."""
-    paths = Table("path", "packets", "one way, p50", "hop latencies, p50", "longest queue", title="Paths")
+    paths = _table("path", "packets", "one way p50", "hop latencies p50", "queue")
     for nodes, path in sorted(findings.paths.items(), key=lambda item: -item[1].packets)[:20]:
         way = " > ".join(names.get(node, str(node)) for node in nodes)
         hops = ", ".join(_us(percentile(values, 0.5)) for values in path.latencies_us)
         delay = _us(percentile(path.delays_us, 0.5))
         paths.add_row(way, str(path.packets), delay, hops, str(path.longest_queue))
     policies = {code: name for name, code in protocol.POLICIES.items()}
-    decisions = Table("instance", "policy", "packets", title="Decisions")
+    decisions = _table("instance", "policy", "packets")
     for (instance, policy), count in sorted(findings.decisions.items()):
         decisions.add_row(str(instance), policies.get(policy, str(policy)), str(count))
     ages = [_us(percentile(findings.ages_us, share)) for share in (0.5, 0.99)]
     return Group(
-        paths, decisions,
+        paths, "", decisions, "",
         f"age of the load when a flow was placed: p50 {ages[0]}, p99 {ages[1]}",
         f"reports: {findings.received}, lost {sum(findings.lost.values())}, malformed {findings.malformed}, "
         f"came too fast for this collector {findings.overflow}",

@@ -34,8 +34,9 @@ from p4cats.topologies.cleanup import PINS
 from p4cats.topologies.network import Network
 from p4cats.topologies.schema import Instance, Topology
 
-CONVERGENCE_TIMEOUT_S = 120.0
-"""The first start of a program on target xdp compiles it, and may try several ways to cut it."""
+CONVERGENCE_TIMEOUT_S = 60.0
+"""Six switches of target xdp take 3 s at their first start, compilation included, and 7 s where the load
+is five times the processors: this does for networks several times as large."""
 REQUEST_LIFETIME_MS = 2000
 """A UDP request without an answer counts as in flight for so long; clients give up as early."""
 SERVER_QUEUE = 1024

@@ -5,9 +5,10 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from p4cats import protocol
-from p4cats.controller.collector import DELAY_LIFETIME_S, MOST_PATHS, Findings
+from p4cats.controller.collector import DELAY_LIFETIME_S, MOST_PATHS, Findings, render
 from p4cats.controller.reports import Decision, ReportError, decode, without_int
 
 CLIENT, SERVER = bytes(15) + b"\1", bytes(15) + b"\2"
@@ -110,3 +111,16 @@ def test_no_more_paths_than_allowed_are_kept():
     for node in range(MOST_PATHS + 10):
         findings.add(report((hop(3, 5000, 5010), hop(node + 10, 1000, 1010))), 0.0)
     assert len(findings.paths) == MOST_PATHS
+
+
+def test_what_is_shown_fits_a_terminal_of_80_columns():
+    findings = Findings()
+    for number in range(3):
+        findings.add(report(sequence=2 * number, decision=struct.pack("!HBBII", 7, 2, 1, 1500, 12_500)), 0.0)
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(render(findings, {1: "access1", 3: "edge1"}))
+    assert "access1 > edge1 3       4.0 ms      10 us, 10 us      0" in capture.get()
+    assert "7        least  3" in capture.get()
+    assert "p50 12.5 ms" in capture.get()
+    assert "reports: 3, lost 2, malformed 0" in capture.get()
