@@ -16,10 +16,10 @@ import struct
 import sys
 import time
 from collections import OrderedDict, deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -27,7 +27,7 @@ from rich.table import Table
 
 from p4cats import protocol
 from p4cats.controller import client
-from p4cats.controller.reports import Report, ReportError, decode
+from p4cats.controller.reports import Decision, Hop, Report, ReportError, decode
 from p4cats.errors import UserError
 
 MOST_PATHS = 256
@@ -229,7 +229,16 @@ def listen_socket(address: IPv6Address, port: int) -> socket.socket:
 
 def as_line(report: Report, received_s: float) -> str:
     """Return a report as a line of JSON; `received_s` is Unix time."""
-    return json.dumps(asdict(report) | {"received_s": received_s}, default=str) + "\n"
+    return _JSON.encode(_plain(report) | {"received_s": received_s}) + "\n"
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, (Report, Hop, Decision)):
+        return {name: getattr(value, name) for name in value.__slots__}
+    return str(value)
+
+
+_JSON = json.JSONEncoder(default=_plain)
 
 
 class Receiver:
