@@ -11,7 +11,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#include "host_maps.h"
+#include "shared_maps.h"
 
 #define AF_INET6 10
 #define TCP_ESTABLISHED 1
@@ -44,28 +44,6 @@ struct sock_common {
 struct bpf_iter__tcp {
 	struct sock_common *sk_common;
 } __attribute__((preserve_access_index));
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_INSTANCES);
-	__type(key, struct p4cats_service);
-	__type(value, struct p4cats_instance);
-} instances SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, P4CATS_MAX_INSTANCES);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct p4cats_counters);
-} counters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_FLOWS);
-	__type(key, __u64);
-	__type(value, struct p4cats_tcp_socket);
-} tcp_sockets SEC(".maps");
 
 SEC("iter/tcp")
 int established(struct bpf_iter__tcp *ctx)

@@ -20,7 +20,7 @@
  */
 #include "packet.h"
 #include "halfsiphash.h"
-#include "host_maps.h"
+#include "shared_maps.h"
 
 #define ICMPV6_PACKET_TOO_BIG 2
 #define MIN_MTU 1280 /* of any IPv6 link (RFC 8200, 5) */
@@ -69,32 +69,10 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, P4CATS_MAX_INSTANCES);
-	__type(key, struct p4cats_service);
-	__type(value, struct p4cats_instance);
-} instances SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_INSTANCES);
 	__uint(map_flags, BPF_F_NO_PREALLOC); /* a key that was replaced stays whole while a stamp uses it */
 	__type(key, __u32); /* instance id */
 	__type(value, struct p4cats_key);
 } keys SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, P4CATS_MAX_INSTANCES);
-	__uint(map_flags, BPF_F_MMAPABLE); /* user space looks often */
-	__type(key, __u32); /* instance id */
-	__type(value, struct p4cats_counters);
-} counters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_FLOWS);
-	__type(key, __u64);
-	__type(value, struct p4cats_tcp_socket);
-} tcp_sockets SEC(".maps"); /* of sense and established; declared here to be made and pinned once */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
