@@ -16,7 +16,12 @@ MATCH_KINDS = ("exact", "lpm", "ternary", "range", "optional", "selector")
 
 
 def match_keys(table: nodes.Table) -> list[nodes.Key]:
-    """The keys that take part in the match."""
+    """The keys that take part in the match; CompileError for a match kind that v1model does not have."""
+    for key in table.keys:
+        if key.match_kind not in MATCH_KINDS:
+            raise unsupported(
+                key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}"
+            )
     return [key for key in table.keys if key.match_kind != "selector"]
 
 
@@ -53,11 +58,6 @@ class TableEmitter(ExternEmitter):
 
     def _lookup(self, table: nodes.Table, name: str, entry: str) -> None:
         keys = match_keys(table)
-        for key in table.keys:
-            if key.match_kind not in MATCH_KINDS:
-                raise unsupported(
-                    key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}"
-                )
         if not keys:
             self.line(f"{entry} = {name}_miss")
             return

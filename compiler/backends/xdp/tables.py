@@ -19,6 +19,7 @@ slot and then exchanges one number, so that a packet sees the old entry or the n
 
 from __future__ import annotations
 
+from p4cats.compiler.backends.model.tables import match_keys
 from p4cats.compiler.backends.xdp.externs import ExternEmitter
 from p4cats.compiler.backends.xdp.layout import ActionLayout, KeyField, ParameterLayout, TableLayout
 from p4cats.compiler.backends.xdp.storage import Place
@@ -33,7 +34,6 @@ from p4cats.compiler.backends.xdp.values import (
 from p4cats.compiler.ir import nodes
 from p4cats.compiler.ir.types import Bits
 
-MATCH_KINDS = ("exact", "lpm", "ternary", "range", "optional", "selector")
 INDEX_BITS = 16
 SPARE_SLOTS = 64
 """Slots beside those of `size` entries: a slot that packets may still use is not filled again at once."""
@@ -181,16 +181,10 @@ class TableEmitter(ExternEmitter):
 
 def table_layout(table: nodes.Table, cname: str) -> TableLayout:
     """How a table lies in memory."""
-    kinds = []
+    keys = match_keys(table)
     for key in table.keys:
-        if key.match_kind not in MATCH_KINDS:
-            raise unsupported(
-                key.span, f"match kind {key.match_kind}", f"v1model has {', '.join(MATCH_KINDS)}"
-            )
         check_width(key.expression.type, key.span)
-        if key.match_kind != "selector":
-            kinds.append(key.match_kind)
-    keys = [k for k in table.keys if k.match_kind != "selector"]
+    kinds = [key.match_kind for key in keys]
     bits = sum(width_of(k.expression.type) for k in keys)
     if not keys:
         kind = "none"
