@@ -90,7 +90,6 @@ def test_xdp_is_compared_with_bmv2_where_that_is_there() -> None:
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 class TestWire:
     def test_frames_pass_a_switch_that_is_started_and_controlled_like_bmv2(self, tools: Path) -> None:
         executable(tools / "p4c-bm2-ss", STANDS_FOR_COMPILER)

@@ -7,7 +7,6 @@ and what comes out at other hosts is checked.
 
 import asyncio
 import contextlib
-import os
 import struct
 from collections import defaultdict
 from pathlib import Path
@@ -50,7 +49,6 @@ from p4cats.topologies.schema import Topology
 CHAT = TOPOLOGY.services["chat"].address
 METRIC_LEARNED, METRIC_NO_KEY, METRIC_FORGED = 0, 3, 7
 HOUR_US = 3_600_000_000
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +182,7 @@ def on_model(pipelines):
     return runner(pipelines, ModelTarget)
 
 
-@pytest.fixture(params=[ModelTarget, pytest.param(XdpTarget, marks=[pytest.mark.root, needs_root])])
+@pytest.fixture(params=[ModelTarget, pytest.param(XdpTarget, marks=pytest.mark.root)])
 def on_both(pipelines, request):
     return runner(pipelines, request.param)
 

@@ -5,7 +5,6 @@ Packets go in by `process`, as from a port; who was chosen is read from the SID 
 
 from __future__ import annotations
 
-import os
 import struct
 from functools import cache
 from ipaddress import IPv6Address
@@ -25,7 +24,7 @@ MS, SECOND = 1000, 1_000_000
 TCP, UDP = 6, 17
 SYN, ACK = 2, 16
 STEERING = "EdgeIngress.steering"
-TARGETS = {"model": ModelDataPlane, "xdp": XdpDataPlane} if os.geteuid() == 0 else {"model": ModelDataPlane}
+TARGETS = {"model": ModelDataPlane, "xdp": XdpDataPlane}
 
 
 @cache

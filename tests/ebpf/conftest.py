@@ -12,14 +12,6 @@ from p4cats.ebpf.agent import Agent
 from p4cats.ebpf.config import AgentConfig
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.geteuid() == 0:
-        return
-    for item in items:
-        if item.get_closest_marker("root") and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="needs root: network namespaces, eBPF"))
-
-
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
     with make_hosts() as made:

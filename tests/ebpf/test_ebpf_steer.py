@@ -78,18 +78,9 @@ def steering(network: Hosts, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def start(steering: dict[str, Any]) -> Iterator[Callable[..., Agent]]:
-    agents = []
-
-    def start(**changes: Any) -> Agent:
-        agent = Agent(AgentConfig.model_validate({**steering, **changes}))
-        agent.start()
-        agents.append(agent)
-        return agent
-
-    yield start
-    for agent in agents:
-        agent.stop()
+def config(steering: dict[str, Any]) -> dict[str, Any]:
+    """What `start_agent` starts."""
+    return steering
 
 
 def routes(hosts: Hosts) -> dict[str, int]:
@@ -133,13 +124,13 @@ def accepting(hosts: Hosts) -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("via", [None, VIA], ids=["one_segment", "two_segments"])
 def test_bulk_data_arrive_with_all_offloads(
-    network: Hosts, start: Callable[..., Agent], steering: dict[str, Any], via: str | None
+    network: Hosts, start_agent: Callable[..., Agent], steering: dict[str, Any], via: str | None
 ):
     """Both ways; segments of 64 KiB are cut behind the outer header, or not at all on a veth pair."""
     config = copy.deepcopy(steering)
     if via:
         config["hosts"][0]["steer"]["view"]["instances"][0]["via"] = via
-    agent = start(hosts=config["hosts"])
+    agent = start_agent(hosts=config["hosts"])
     data = bytes(range(256)) * (4 << 12)
     with accepting(network) as server_socket, connect(network) as client:
         accepted, _ = server_socket.accept()
@@ -158,8 +149,8 @@ def test_bulk_data_arrive_with_all_offloads(
 
 
 @pytest.mark.parametrize("size", [1, MTU - OVERHEAD_BYTES - 48])
-def test_datagrams_arrive(network: Hosts, start: Callable[..., Agent], size: int):
-    start()
+def test_datagrams_arrive(network: Hosts, start_agent: Callable[..., Agent], size: int):
+    start_agent()
     with network.server_socket(1, socket.SOCK_DGRAM) as server:
         with netns.entered(network.client):
             client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -169,9 +160,9 @@ def test_datagrams_arrive(network: Hosts, start: Callable[..., Agent], size: int
 
 
 def test_the_route_leaves_room_and_goes_with_the_service(
-    network: Hosts, start: Callable[..., Agent], steering: dict[str, Any]
+    network: Hosts, start_agent: Callable[..., Agent], steering: dict[str, Any]
 ):
-    agent = start()
+    agent = start_agent()
     assert routes(network) == {SERVICE: MTU - OVERHEAD_BYTES}
     config = copy.deepcopy(steering)
     config["hosts"][0]["steer"]["view"] = view(address="fd00:cafe::2")
@@ -179,8 +170,8 @@ def test_the_route_leaves_room_and_goes_with_the_service(
     assert routes(network) == {"fd00:cafe::2": MTU - OVERHEAD_BYTES}
 
 
-def test_a_link_that_was_down_gets_its_routes_again(network: Hosts, start: Callable[..., Agent]):
-    agent = start()
+def test_a_link_that_was_down_gets_its_routes_again(network: Hosts, start_agent: Callable[..., Agent]):
+    agent = start_agent()
     name = network.client.name
     _ip(f"-n {name} link set c1 down")
     _ip(f"-n {name} link set c1 up")
@@ -201,19 +192,21 @@ def test_a_link_that_was_down_gets_its_routes_again(network: Hosts, start: Calla
     eventually(send, "the route is set again")
 
 
-def test_nothing_is_left_after_stop(network: Hosts, start: Callable[..., Agent], steering: dict[str, Any]):
-    agent = start()
+def test_nothing_is_left_after_stop(
+    network: Hosts, start_agent: Callable[..., Agent], steering: dict[str, Any]
+):
+    agent = start_agent()
     assert len(attached(network)) == 2
     agent.stop()
     assert_nothing_left(network, steering)
 
 
 def test_a_host_steers_and_serves_and_ceases_to_do_either(
-    network: Hosts, start: Callable[..., Agent], steering: dict[str, Any]
+    network: Hosts, start_agent: Callable[..., Agent], steering: dict[str, Any]
 ):
     instance = {"instance": 5, "address": CLIENT, "port": PORT, "workers": 1, "service_time_us": 1000}
     both = {**steering["hosts"][0], "instances": [instance]}
-    agent = start()
+    agent = start_agent()
     for hosts in ([both], steering["hosts"], [{**both, "steer": None}], [both]):
         agent.reload(AgentConfig.model_validate({**steering, "hosts": hosts}))
         assert bool(attached(network)) == (hosts[0].get("steer") is not None)
@@ -284,8 +277,8 @@ def test_a_killed_agents_steering_goes_if_the_next_does_not_want_it(
     assert_nothing_left(network, steering)
 
 
-def test_a_service_is_replaced_alone(network: Hosts, start: Callable[..., Agent]):
-    agent = start()
+def test_a_service_is_replaced_alone(network: Hosts, start_agent: Callable[..., Agent]):
+    agent = start_agent()
     steering = next(iter(agent._hosts.values())).steering
     assert steering is not None
     assert steering.apply(View.model_validate(view())) == 0
@@ -316,11 +309,11 @@ def flow_map(config: dict[str, Any]) -> int:
 
 
 def test_a_reload_that_cannot_steer_is_one_line_and_leaves_the_host_unsteered(
-    network: Hosts, start: Callable[..., Agent], steering: dict[str, Any]
+    network: Hosts, start_agent: Callable[..., Agent], steering: dict[str, Any]
 ):
     instance = {"instance": 5, "address": CLIENT, "port": PORT, "workers": 1, "service_time_us": 1000}
     serving = {**steering["hosts"][0], "instances": [instance]}
-    agent = start(hosts=[{**serving, "steer": None}])
+    agent = start_agent(hosts=[{**serving, "steer": None}])
     name = network.client.name
     _ip(f"-n {name} -6 route del default via fd00:1::1 dev c1")
     try:

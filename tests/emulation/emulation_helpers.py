@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 EDGE_CLOUD = REPOSITORY / "topologies" / "edge-cloud.yaml"
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and eBPF need root")
 
 
 def owned_by(pid: int) -> list[str]:

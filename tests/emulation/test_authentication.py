@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from emulation_helpers import EDGE_CLOUD, needs_root
+from emulation_helpers import EDGE_CLOUD
 
 from p4cats.emulation.deployment import Deployment
 from p4cats.topologies.schema import load
 
-pytestmark = [needs_root, pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(180)]
 ACCESS = ("access1", "access2")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,7 @@ from p4cats.emulation.programs import choose_target
 from p4cats.errors import UserError
 from p4cats.topologies.schema import Topology, load
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 ROUTER = Path(__file__).resolve().parents[1] / "xdp" / "router.p4"
 
 

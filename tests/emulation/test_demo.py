@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from emulation_helpers import REPOSITORY, needs_root, owned_by
+from emulation_helpers import REPOSITORY, owned_by
 
-pytestmark = [needs_root, pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(300)]
 
 TRACE = REPOSITORY.parent / "shared" / "data" / "azure-llm-2023-conv.csv"
 

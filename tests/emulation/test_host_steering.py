@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from emulation_helpers import REPOSITORY, needs_root
+from emulation_helpers import REPOSITORY
 
 from p4cats import protocol
 from p4cats.emulation.deployment import Deployment, end_process
@@ -24,7 +24,7 @@ from p4cats.replay.wire import pack_request, unpack_response
 from p4cats.topologies.namespaces import set_offloads
 from p4cats.topologies.schema import load
 
-pytestmark = [needs_root, pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
 
 HOST_STEER = REPOSITORY / "topologies" / "host-steer.yaml"
 CLIENT = "clients1"

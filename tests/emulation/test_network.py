@@ -15,14 +15,14 @@ from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
 import pytest
-from emulation_helpers import EDGE_CLOUD, needs_root
+from emulation_helpers import EDGE_CLOUD
 
 from p4cats.emulation.deployment import Deployment
 from p4cats.netns import call_in
 from p4cats.replay import wire
 from p4cats.topologies.schema import load
 
-pytestmark = [needs_root, pytest.mark.root, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
 SERVICE = ("2001:db8:ca75::53", 8080)
 POST = """

@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from emulation_helpers import EDGE_CLOUD, needs_root
+from emulation_helpers import EDGE_CLOUD
 
 from p4cats.emulation.deployment import Deployment, end_process
 from p4cats.netns import entered
 from p4cats.topologies.schema import Telemetry, load
 
-pytestmark = [needs_root, pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 REQUESTS = 20
 ASK = f"""

@@ -1,18 +1,12 @@
 """Fixtures of the shipped programs' packet tests."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from ingress import Ingress
 
-ROOT_ONLY = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
 
-
-@pytest.fixture(scope="module", params=["model", pytest.param("xdp", marks=ROOT_ONLY)])
+@pytest.fixture(scope="module", params=["model", pytest.param("xdp", marks=pytest.mark.root)])
 def started(request: pytest.FixtureRequest) -> Iterator[Ingress]:
     found = Ingress(request.param)
     yield found

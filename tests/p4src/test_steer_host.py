@@ -34,10 +34,7 @@ from p4cats.ebpf.steer import Steering
 from p4cats.ebpf.view import Candidate, MetricKey, Reach, Service, View
 from p4cats.switch.dataplane import Exact, Lpm
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 HEADEND = IPv6Address("::1")
 """An address that every namespace has; edge.p4 is told to use it too."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -16,10 +15,7 @@ from p4cats.compiler.backends.p4info import p4info
 from p4cats.compiler.driver import compile_text
 from p4cats.switch_status import METHOD, SERVICE
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 TYPE = 0x88B5
 TAKEN = """

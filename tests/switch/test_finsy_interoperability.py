@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -19,8 +18,6 @@ from served import Served, everything, run, served
 
 from p4cats.compiler.backends.p4info import write_p4info
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="eBPF needs root")
-
 
 @pytest.fixture
 def options(tmp_path: Path) -> fy.SwitchOptions:
@@ -35,7 +32,7 @@ def options(tmp_path: Path) -> fy.SwitchOptions:
 Serve = Callable[[], AbstractAsyncContextManager[Served]]
 
 
-@pytest.fixture(params=[pytest.param("xdp", marks=[pytest.mark.root, needs_root]), "model"])
+@pytest.fixture(params=[pytest.param("xdp", marks=pytest.mark.root), "model"])
 def serve(request: pytest.FixtureRequest) -> Serve:
     """Each target, without interfaces."""
     return partial(served, target=request.param)

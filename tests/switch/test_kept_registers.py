@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,7 @@ from served import id_of
 from switch_process import EVERYTHING, Host, Running, network, running_switch
 
 LAST_SEEN, CELLS = id_of("last_seen"), id_of("cells")
-TARGETS = ["model", *(["xdp"] if os.geteuid() == 0 else [])]
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="eBPF needs root")
+TARGETS = ["model", pytest.param("xdp", marks=pytest.mark.root)]
 PINS = Path("/sys/fs/bpf/p4cats")
 NUMBER = p4d.P4Data(bitstring=b"\x12\x34")
 FRAME = bytes(12) + b"\x88\xb5" + bytes(50)
@@ -83,7 +81,7 @@ def counted(switch: Running) -> int:
     return asyncio.run(ask())
 
 
-@needs_root
+@pytest.mark.root
 def test_on_xdp_registers_survive_a_sigkill_amid_traffic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +113,7 @@ def send(host: Host, frames: int) -> None:
         host.send(FRAME)
 
 
-@needs_root
+@pytest.mark.root
 def test_what_another_program_has_left_when_it_was_killed_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +126,7 @@ def test_what_another_program_has_left_when_it_was_killed_is_forgotten(
     assert with_switch("xdp", state) != began
 
 
-@needs_root
+@pytest.mark.root
 def test_clean_removes_the_pin_of_a_killed_switch_and_of_no_other(tmp_path: Path) -> None:
     def pins() -> list[str]:
         return [str(pin) for pin in PINS.glob(f"switch-*/*-{switch.process.pid}-*")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 
 import grpc
 import pytest
@@ -15,10 +14,7 @@ from served import code, everything, id_of, run, served, status, transit
 INSERT, DELETE = p4r.Update.INSERT, p4r.Update.DELETE
 
 
-ON_XDP = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root")]
-
-
-@pytest.fixture(params=["model", pytest.param("xdp", marks=ON_XDP)])
+@pytest.fixture(params=["model", pytest.param("xdp", marks=pytest.mark.root)])
 def target(request: pytest.FixtureRequest) -> str:
     """The target under the service, where what is kept in it matters."""
     found: str = request.param
@@ -287,7 +283,7 @@ def test_failed_batch_is_unknown_with_one_error_per_update_in_order(target: str)
     [
         ("ROLLBACK_ON_ERROR", "model"),
         ("DATAPLANE_ATOMIC", "model"),
-        pytest.param("ROLLBACK_ON_ERROR", "xdp", marks=ON_XDP),
+        pytest.param("ROLLBACK_ON_ERROR", "xdp", marks=pytest.mark.root),
     ],
 )
 def test_12_2_atomic_batch_is_carried_out_whole_or_not_at_all(atomicity: str, target: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from contextlib import closing
@@ -35,10 +34,7 @@ from p4cats.switch.dataplane import CounterData
 
 RESULTS = 8
 """Cells of the counter `metrics`."""
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["straight", "via"])

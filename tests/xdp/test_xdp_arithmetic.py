@@ -13,10 +13,7 @@ from p4cats.compiler.driver import compile_text
 from p4cats.compiler.ir.types import Header
 from p4cats.switch.xdp import loader
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 WIDTHS = [
     1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 48, 56, 63, 64, 65, 72, 96, 100, 127, 128,

@@ -13,10 +13,7 @@ from p4cats.compiler.driver import compile_text
 from p4cats.switch.dataplane import MeterConfig
 from p4cats.switch.xdp import XdpDataPlane
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 _PROGRAM = """
 #include <core.p4>

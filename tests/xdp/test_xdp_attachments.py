@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -18,10 +17,7 @@ from p4cats.switch.dataplane import Replica
 from p4cats.switch.xdp import XdpDataPlane
 from p4cats.switch.xdp.attach import Attachments
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and eBPF need root"),
-]
+pytestmark = pytest.mark.root
 _COUNT = """
 import socket
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
@@ -18,10 +17,7 @@ from p4cats.switch.model import ModelDataPlane
 from p4cats.switch.stf import parse_stf, run_statements
 from p4cats.switch.xdp import LoadError, XdpDataPlane, loader
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 _DEEPEST = 127
 """Branches in one another that the parser takes."""
 PROGRAMS = Path(__file__).resolve().parents[1] / "conformance" / "programs"

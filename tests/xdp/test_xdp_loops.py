@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -10,10 +9,7 @@ from xdp_differential import Pair
 
 from p4cats.compiler.driver import compile_text
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 _PROGRAM = """
 #include <core.p4>

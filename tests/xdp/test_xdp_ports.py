@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,10 +10,7 @@ from collections.abc import Iterator
 import pytest
 from xdp_network import HERE, Network, run, wait_for
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and eBPF need root"),
-]
+pytestmark = pytest.mark.root
 PROGRAM = HERE / "routed.p4"
 
 

@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from xdp_differential import Pair, shipped
 from xdp_setups import CLIENT, DX6, END, OWN, SERVICES, SIDS, edge, routes
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,7 @@ from p4cats.switch.dataplane import (
     Ternary,
 )
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 WIDTHS = {"mac": 48, "small": 4, "vlan": 12, "label": 20, "odd": 12, "wide": 128, "sign": 8, "kind": 8}
 TABLES = {

@@ -14,10 +14,7 @@ from p4cats.compiler.driver import compile_text
 from p4cats.switch.dataplane import ActionCall, Exact, Lpm, Optional, Range, TableEntry, Ternary
 from p4cats.switch.xdp import XdpDataPlane
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loading eBPF programs needs root"),
-]
+pytestmark = pytest.mark.root
 
 _PROGRAM = """
 #include <core.p4>
