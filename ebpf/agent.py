@@ -20,33 +20,35 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from p4cats.ebpf import normalise, power, system
+from p4cats.ebpf import power, system
 from p4cats.ebpf.config import AgentConfig, HostConfig
 from p4cats.ebpf.counters import Counters
 from p4cats.ebpf.errors import ConfigError
-from p4cats.ebpf.hosts import Host, Instance, place
+from p4cats.ebpf.hosts import Host, Instance, Stamped, place
 from p4cats.ebpf.keys import Key, Keyring
 from p4cats.ebpf.libbpf import RingBuffer
-from p4cats.ebpf.meter import READING_S, Average, InstanceMeter, Metrics
+from p4cats.ebpf.meter import InstanceMeter, Metrics, NodeUse
 from p4cats.ebpf.ownership import Ownership
 from p4cats.ebpf.reporter import HttpReporter, Report, Steered, Told
-from p4cats.ebpf.sense import Scheduler, Sense
+from p4cats.ebpf.sense import Sense
 from p4cats.ebpf.stamp import Stamp
 from p4cats.ebpf.steer import Steering
 from p4cats.ebpf.view import View
 from p4cats.errors import UserError
-from p4cats.normalisation import Normalisation
 from p4cats.protocol import FLAG_DRAINING
 
 _log = logging.getLogger(__name__)
 
 LAST_BEACONS = 3
 """With flag D, when an instance is taken out of service (docs/protocol.md, 5)."""
-_FIXED = ("pin_dir", "run_dir", "controller_socket", "authentication", "power")
+_FIXED = (
+    *("pin_dir", "run_dir", "controller_socket", "authentication", "power"),
+    *("refresh_min_ms", "udp_flows", "tcp_connections"),
+)
 """What a reload cannot change."""
 
 
@@ -59,21 +61,12 @@ class Agent:
         self._cleanup = ExitStack()
         self._hosts: dict[tuple[Path | None, str], Host] = {}
         self._meters: dict[int, InstanceMeter] = {}
-        self._metrics: dict[int, Metrics] = {}
-        self._cpu_use = Average()
-        self._run_queue_us = Average()
-        self._normalisations: Sequence[Normalisation] = ()
-        self._published: list[int] = []
-        """Scores of the processors that stamps carry."""
-        self._moved: set[int] = set()
-        """Instances whose expected wait has changed since their scores were written."""
-        self._watts: float | None = None
+        self._node = NodeUse(0.0, 0.0)
         self._ended = threading.Event()
         self._reload_from: Path | None = None
         self._told: deque[Told] = deque()
-        self._pace_ms = config.refresh_min_ms
         self.looks = 0
-        """Looks at the processors so far: how fine the agent's own view is."""
+        """So far: how fine the agent's own view is."""
 
     def start(self) -> None:
         """Attach everything; on any failure undo all of it and raise EbpfError."""
@@ -93,7 +86,7 @@ class Agent:
             _log.warning("removed what an agent that was killed had left")
         system.ensure_bpffs(config.pin_dir)
         self._owner.begin()
-        self._stamp = Stamp(config.pin_dir)
+        self._stamp = Stamp(config.pin_dir, config.udp_flows, config.tcp_connections)
         stack.callback(self._stamp.close)
         self._counters = Counters(self._stamp.counters)
         stack.callback(self._counters.close)
@@ -104,10 +97,9 @@ class Agent:
         stack.callback(self._close_hosts)
         for item in config.hosts:
             self._add_host(item)
-        self._sense = Sense(config.pin_dir)
+        self._sense = Sense(config.pin_dir, self._stamp.tcp_sets, config.refresh_min_ms)
         stack.callback(self._sense.close)
         self._sense.count_established({host.netns for host in config.hosts if host.instances})
-        self._scheduler: Scheduler = self._sense.scheduler()
         self._rapl = power.Rapl()
         self._use_rapl = self._rapl.readable and (
             config.power == "rapl" or (config.power == "auto" and len(config.hosts) == 1)
@@ -161,7 +153,7 @@ class Agent:
         poll.register(self._changes.fileno(), select.EPOLLIN)
         now = time.monotonic()
         duties: list[Callable[[float], float]] = [
-            self._look, self._refresh_all, self._report_all, self._age_udp, self._send_due_beacons
+            self._look, self._report_all, self._age_udp, self._send_due_beacons
         ]  # fmt: skip
         due = [now] * len(duties)
         with poll:
@@ -202,26 +194,12 @@ class Agent:
         return any(changes)
 
     def _look(self, now: float) -> float:
-        """Look at the processors; refresh what has moved. Often while anything moves, else seldom.
+        """Look seldom while nothing changes, and soon when something has (see `serve`).
 
-        In flight, service time and expected wait need no look: the programs know them at every packet,
-        and have said which instances' waits are off by more than an eighth.
+        In flight, service time and expected wait need no look: the programs know them at every packet. They,
+        and the timer that reads the scheduler, say when one has moved.
         """
         self.looks += 1
-        self._read_scheduler()
-        instances = self._instances()
-        moved = instances if self._compute() != self._published else [
-            i for i in instances if i.id in self._moved
-        ]  # fmt: skip
-        if moved:
-            self._publish(moved)
-        self._pace_ms = self.config.refresh_min_ms if moved else self._slower(self._pace_ms)
-        return _after(now, self._pace_ms)
-
-    def _slower(self, pace_ms: int) -> int:
-        return min(2 * pace_ms, self.config.refresh_interval_ms)
-
-    def _refresh_all(self, now: float) -> float:
         self.refresh()
         return _after(now, self.config.refresh_interval_ms)
 
@@ -230,52 +208,26 @@ class Agent:
         return _after(now, self.config.report_interval_ms)
 
     def _age_udp(self, now: float) -> float:
-        self.age_udp_requests()
+        if any(instance.meter.udp_in_flight for instance in self._instances()):
+            self.age_udp_requests()
         return _after(now, min(self.config.udp_request_ttl_ms / 4, 1000))
 
     # -- duties
 
     def refresh(self) -> None:
-        """Read the node's metrics and the kernel's counters; write what the stamps need of them."""
+        """Read the node's metrics and the programs' counters; write what stamps need of them."""
         now = time.monotonic()
-        self._normalisations = tuple({i.config.normalisation for i in self._instances()})
-        self._read_scheduler()
-        if self._use_rapl:
-            self._watts = self._rapl.power_w() or self._watts
+        self._read_node()
         for host in self._hosts.values():
             host.read(now)
-        self._publish(self._instances())
+            for instance in host.instances.values():
+                instance.meter.learn(self._counters.of(instance.id), now)
+                self._publish(instance)
 
-    def _read_scheduler(self) -> None:
-        now, before = self._sense.scheduler(), self._scheduler
-        readings = (now.at_ns - before.at_ns) / 1e9 / READING_S
-        self._cpu_use.add(now.cpu_use_since(before), readings)
-        wait_us = now.mean_wait_us_since(before)
-        self._run_queue_us.add(0.0 if wait_us is None else wait_us, readings)
-        self._scheduler = now
-
-    def _compute(self) -> list[int]:
-        """Return the score of the processors, by each normalisation that is in use."""
-        now = self._cpu_use.value, self._run_queue_us.value
-        return [normalise.to_integer(normalise.compute(*now, by)) for by in self._normalisations]
-
-    def _publish(self, instances: Iterable[Instance]) -> None:
-        """Learn what is new of instances; write scores, service time and power for their stamps."""
-        self._published = self._compute()
-        now = time.monotonic()
-        for instance in instances:
-            self._moved.discard(instance.id)
-            counters = self._counters.of(instance.id)
-            instance.meter.learn(counters, now)
-            metrics = instance.meter.metrics(
-                counters,
-                cpu_use=self._cpu_use.value,
-                network=instance.host.network_use,
-                run_queue_us=self._run_queue_us.value,
-                measured_w=self._watts,
-            )
-            self._write(instance, metrics)
-            self._metrics[instance.id] = metrics
+    def _read_node(self) -> None:
+        load = self._sense.node()
+        watts = (self._rapl.power_w() or self._node.measured_w) if self._use_rapl else None
+        self._node = NodeUse(load.cpu_use, load.run_queue_us, watts)
 
     def send_beacons(self) -> None:
         """Send a beacon from every instance."""
@@ -301,7 +253,6 @@ class Agent:
         earliest = self.config.beacon_min_ms / 1000
         for host in self._hosts.values():
             if (instance := host.instances.get(number)) is not None:
-                self._moved.add(number)
                 instance.beacon_due_s = min(instance.beacon_due_s, instance.last_beacon_s + earliest)
 
     def report(self) -> None:
@@ -314,30 +265,18 @@ class Agent:
     def age_udp_requests(self) -> None:
         """Give up UDP requests of client sockets that got no answer for the time-to-live.
 
-        A flow (client socket and service) counts its requests and answers. What is
-        still waiting when a flow has had no answer, and no first request, for the time-to-live was
-        lost: it leaves the count. A client that keeps one socket busy and loses some of its
-        requests keeps that surplus until it pauses for so long.
+        A flow (client socket and service) counts the requests that wait. What still waits when
+        the flow has been silent for the time-to-live was lost: it leaves the count. A client that keeps one
+        socket busy and loses some of its requests keeps that surplus until it pauses for so long.
         """
-        limit = time.monotonic_ns() - self.config.udp_request_ttl_ms * 1_000_000
-        flows = self._stamp.udp_flows
-        value, size = flows.value_layout, self._stamp.instances.info.key_size
-        idle = [key for key, raw in flows.items_batch() if int(value.decode(raw)["active_ns"]) < limit]
-        by_service = {i.service: i for i in self._instances()}
-        for key in idle:
-            raw = flows.pop(key)
-            owner = by_service.get(key[:size])
-            if raw is None or owner is None:
-                continue
-            owner.meter.udp_aged += max(0, int(value.decode(raw)["waiting"]))
-        if idle:
-            self._publish(self._instances())
+        self._stamp.give_up_before(time.monotonic_ns() - self.config.udp_request_ttl_ms * 1_000_000)
 
     # -- what it knows
 
     def metrics(self) -> list[Metrics]:
         """Return all instances' metrics as of the last refresh, by instance id."""
-        return [self._metrics[number] for number in sorted(self._metrics)]
+        instances = sorted(self._instances(), key=lambda instance: instance.id)
+        return [i.meter.metrics(self._node, i.host.network_use) for i in instances]
 
     def stats(self) -> dict[str, int]:
         """Return what stamp did with packets, by reason."""
@@ -477,14 +416,13 @@ class Agent:
     def _retire(self, instances: Sequence[Instance]) -> None:
         """Tell the forwarders that no new flow may come."""
         for instance in instances:
-            self._write(instance, self._metrics.get(instance.id), draining=True)
+            self._publish(instance, draining=True)
             for _ in range(LAST_BEACONS):
                 instance.send_beacon()
 
     def _forget(self, instance: Instance) -> None:
         self._stamp.instances.delete(instance.service)
         self._keyring.remove(instance.id)
-        self._metrics.pop(instance.id, None)
         for host in self._hosts.values():
             if host.instances.get(instance.id) is instance:
                 del host.instances[instance.id]
@@ -516,31 +454,39 @@ class Agent:
     def _remember_keys(self) -> None:
         self._owner.used = self._keyring.used()
 
-    def _write(self, instance: Instance, metrics: Metrics | None, *, draining: bool = False) -> None:
-        """Write a struct p4cats_instance, if it is not there already and for long enough yet.
-
-        Without metrics the instance is known but not stamped yet.
-        """
+    def _publish(self, instance: Instance, *, draining: bool = False) -> None:
+        """Write scores and power for an instance's stamps, where the kernel does not hold them for long."""
         config, meter = instance.config, instance.meter
+        wanted = Stamped(
+            meter.scores(self._node, instance.host.network_use),
+            meter.power_mw(self._node.measured_w),
+            config,
+            draining or config.draining,
+        )
+        now, lifetime = time.monotonic_ns(), self.config.stale_after_ms * 1_000_000
+        held = instance.stamped is not None and wanted.is_nearly(instance.stamped)
+        if not held or instance.valid_until_ns - now < lifetime // 2:
+            instance.stamped, instance.valid_until_ns = wanted, now + lifetime
+            self._write(instance, wanted)
+
+    def _write(self, instance: Instance, stamped: Stamped | None) -> None:
+        """Write a struct p4cats_instance; None: the instance is known but not stamped yet."""
+        config = instance.config
         fields: dict[str, int | bytes] = {
-            "udp_aged": meter.udp_aged,
             "instance": config.instance,
             "service_time_us": config.service_time_us,
             "measure": int(config.measure_service_time),
             "workers": config.workers,
             "path_mtu": instance.host.config.path_mtu,
             "port": config.port,
-            "flags": FLAG_DRAINING if draining or config.draining else 0,
         }
-        now = time.monotonic_ns()
-        lifetime = self.config.stale_after_ms * 1_000_000
-        if metrics is not None:
-            fields |= {**metrics.scores.as_dict(), "power_mw": metrics.power_mw}
-            if instance.valid_until_ns - now > lifetime // 2 and _much_the_same(fields, instance.written):
-                return
-            instance.written = fields
-            instance.valid_until_ns = now + lifetime
-            fields = {**fields, "valid_until_ns": instance.valid_until_ns}
+        if stamped is not None:
+            fields |= {
+                **stamped.scores.as_dict(),
+                "power_mw": stamped.power_mw,
+                "flags": FLAG_DRAINING if stamped.draining else 0,
+                "valid_until_ns": instance.valid_until_ns,
+            }
         self._stamp.instances.update(instance.service, self._stamp.instances.value_layout.encode(fields))
 
 
@@ -548,17 +494,6 @@ def _after(now: float, interval_ms: float) -> float:
     """Return the next multiple of an interval, in seconds: duties with intervals alike share a wake-up."""
     interval = interval_ms / 1000
     return (now // interval + 1) * interval
-
-
-def _much_the_same(fields: Mapping[str, int | bytes], written: Mapping[str, int | bytes]) -> bool:
-    """Whether what the kernel holds differs by less than 1/64 in power, and not in the rest."""
-    if fields.keys() != written.keys():
-        return False
-    for name, value in fields.items():
-        was = written[name]
-        if value != was and (name != "power_mw" or abs(int(value) - int(was)) * 64 > int(was)):
-            return False
-    return True
 
 
 def _stays(instance: Instance, wanted: Mapping[tuple[Path | None, str], HostConfig]) -> bool:

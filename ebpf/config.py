@@ -17,7 +17,15 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from p4cats.ebpf import system
 from p4cats.ebpf.errors import ConfigError
@@ -27,6 +35,15 @@ from p4cats.normalisation import DEFAULT, Normalisation
 from p4cats.protocol import INSTANCES
 
 _Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
+
+
+def _is_power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
+
+
+_Room = Annotated[int, Field(ge=8, le=1 << 22), AfterValidator(_is_power_of_two)]
 
 
 class _Model(BaseModel):
@@ -120,15 +137,19 @@ class AgentConfig(_Model):
     beacon_interval_ms: _Milliseconds = 25
     beacon_min_ms: _Milliseconds = 5
     """Shortest time between two beacons of an instance, when its expected wait changes."""
-    refresh_interval_ms: _Milliseconds = 100
-    """How often to look when nothing changes, and at what changes slowly."""
+    refresh_interval_ms: _Milliseconds = 200
+    """How often to look when nothing changes."""
     refresh_min_ms: _Milliseconds = 10
-    """How often to look while anything changes."""
+    """How often to look while anything changes, and to read the scheduler."""
     report_interval_ms: _Milliseconds = 200
     stale_after_ms: _Milliseconds = 3000
     """Stamping stops when the values have not been refreshed for so long."""
     udp_request_ttl_ms: _Milliseconds = 5000
     """A client socket's UDP requests are given up when none was answered for so long; exceed any answer."""
+    udp_flows: _Room = 8192
+    """So many client sockets with UDP requests that wait have room."""
+    tcp_connections: _Room = 131_072
+    """The same of connections. From half of it on, one or another is not counted; 16 octets each."""
     power: Literal["auto", "rapl", "model"] = "auto"
     """auto: RAPL when readable and all of one host, else the model."""
     pin_dir: Path = Path("/sys/fs/bpf/p4cats")

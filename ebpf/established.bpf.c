@@ -13,6 +13,9 @@
 
 #include "shared_maps.h"
 
+/* Set before loading: the size of tcp_sockets, a power of two. */
+const volatile __u32 tcp_sets = 2;
+
 #define AF_INET6 10
 #define TCP_ESTABLISHED 1
 #define TCP_CLOSE_WAIT 8
@@ -49,11 +52,12 @@ SEC("iter/tcp")
 int established(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
-	struct p4cats_tcp_socket entry = {};
 	struct p4cats_service key = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
-	__u64 address = (__u64)sk;
+	struct p4cats_set *set, *neighbour;
+	__u32 number, at, beside;
+	__u64 socket;
 	__u8 state;
 
 	if (!sk || sk->skc_family != AF_INET6)
@@ -66,12 +70,23 @@ int established(struct bpf_iter__tcp *ctx)
 	instance = bpf_map_lookup_elem(&instances, &key);
 	if (!instance)
 		return 0;
-	entry.instance = instance->instance;
-	total = bpf_map_lookup_elem(&counters, &entry.instance);
-	if (!total || (instance->port && instance->port != sk->skc_num))
+	number = instance->instance;
+	total = bpf_map_lookup_elem(&counters, &number);
+	/* As a number: the verifier lets nobody calculate with the pointer. */
+	if (bpf_probe_read_kernel(&socket, sizeof(socket), &ctx->sk_common))
 		return 0;
-	if (bpf_map_update_elem(&tcp_sockets, &address, &entry, BPF_NOEXIST) == 0)
+	at = p4cats_tcp_set_of(socket, tcp_sets);
+	beside = at ^ 1;
+	set = bpf_map_lookup_elem(&tcp_sockets, &at);
+	neighbour = bpf_map_lookup_elem(&tcp_sockets, &beside);
+	if (!total || !set || !neighbour || (instance->port && instance->port != sk->skc_num))
+		return 0;
+	if (p4cats_tcp_entry(set, socket) || p4cats_tcp_entry(neighbour, socket))
+		return 0;
+	if (p4cats_tcp_add(set, socket, number, 0) || p4cats_tcp_add(neighbour, socket, number, 0))
 		__sync_fetch_and_add(&total->tcp_opened, 1);
+	else
+		COUNT(tcp_untracked);
 	return 0;
 }
 

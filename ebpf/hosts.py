@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import NamedTuple
 
 from p4cats import netns
 from p4cats.ebpf.config import HostConfig, InstanceConfig
 from p4cats.ebpf.errors import ConfigError
 from p4cats.ebpf.meter import InstanceMeter, Network, NetworkUse
+from p4cats.ebpf.normalise import Scores
 from p4cats.ebpf.sockets import Listening, Processes, Sockets
 from p4cats.ebpf.stamp import Attachment, service_key
 from p4cats.ebpf.steer import Steering
@@ -20,6 +22,21 @@ from p4cats.protocol import BEACON_PORT
 
 _log = logging.getLogger(__name__)
 _ANY = IPv6Address("::")
+
+
+class Stamped(NamedTuple):
+    """What is written for an instance's stamps."""
+
+    scores: Scores
+    power_mw: int
+    config: InstanceConfig
+    draining: bool
+
+    def is_nearly(self, other: Stamped) -> bool:
+        """Whether another differs by less than 1/64 in power, and not in the rest."""
+        return abs(self.power_mw - other.power_mw) * 64 <= other.power_mw and self == other._replace(
+            power_mw=self.power_mw
+        )
 
 
 @dataclass(eq=False)
@@ -37,8 +54,8 @@ class Instance:
     """CLOCK_MONOTONIC, as is the next one's due time."""
     beacon_due_s: float = 0.0
     valid_until_ns: int = 0
-    written: dict[str, int | bytes] = field(default_factory=dict)
-    """What the kernel holds of it, valid_until_ns apart."""
+    stamped: Stamped | None = None
+    """What the kernel holds of it; None: it is known, but not stamped."""
     _forwarders: tuple[str, ...] = ()
     _forwarders_of: InstanceConfig | None = None
     """The configuration that they are of."""
@@ -95,7 +112,12 @@ class Host:
         """Enter the namespace and open what reads of the interface need; UserError if there is none."""
         inode = netns.inode(config.netns)
         with netns.entered(config.netns):
-            return cls(config, inode, Network(config, open("/proc/thread-self/net/dev")), Sockets())
+            return cls(
+                config,
+                inode,
+                Network(config, open("/proc/thread-self/net/dev", "rb", buffering=0)),
+                Sockets(),
+            )
 
     def open_instance(self, config: InstanceConfig, meters: Mapping[int, InstanceMeter]) -> Instance:
         """Open an instance's socket; it is not yet one of the host's. ConfigError for a wrong address."""

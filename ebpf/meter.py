@@ -4,13 +4,19 @@ Readings of the node itself (CPU, run queue, network) and per-instance state (me
 time, utilisation, power). Averages are exponential, over about `SMOOTHING` readings.
 """
 
+from __future__ import annotations
+
+import os
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import IO, Any, NamedTuple
 
 from p4cats.ebpf import normalise, power
 from p4cats.ebpf.config import HostConfig, InstanceConfig
 
+_CHUNK = 1 << 14
+"""Octets read at once: of a hundred interfaces."""
 SMOOTHING = 10
 READING_S = 0.1
 """Time of a reading: one that covers more or less counts as more or less than one."""
@@ -60,8 +66,7 @@ class Average:
         return self.value
 
 
-@dataclass(frozen=True)
-class NetworkUse:
+class NetworkUse(NamedTuple):
     """Use of the link 0..1 (0 if its rate is not known), and share of packets lost 0..1."""
 
     link_use: float = 0.0
@@ -77,21 +82,24 @@ class Network:
     The file must be opened inside the host's network namespace; it stays bound to it.
     """
 
-    def __init__(self, host: HostConfig, stream: TextIO) -> None:
+    def __init__(self, host: HostConfig, stream: IO[bytes]) -> None:
         self.host = host
         self._stream = stream
-        self._last: tuple[int, int, int, int, float] | None = None
+        self._readings: deque[tuple[int, int, int, int, float]] = deque()
 
     def read(self, now: float) -> NetworkUse:
-        """Return what passed since the last call; `now` in seconds."""
+        """Return what passed in the last `READING_S`, or since an older reading; `now` in seconds."""
         counts = self._counts()
         if counts is None:
+            self._readings.clear()
             return NetworkUse(loss=1.0)  # no interface: nothing gets through
-        last, self._last = self._last, (*counts, now)
-        if last is None:
-            return NetworkUse()
-        received, sent, packets, lost = (c - p for c, p in zip(counts, last[:4], strict=True))
-        seconds = now - last[4]
+        readings = self._readings
+        while len(readings) > 1 and readings[1][4] <= now - READING_S:
+            readings.popleft()
+        readings.append((*counts, now))
+        received, sent, packets, lost, seconds = (
+            new - old for new, old in zip(readings[-1], readings[0], strict=True)
+        )
         received_bps, sent_bps = (8 * octets / seconds if seconds > 0 else 0.0 for octets in (received, sent))
         use = max(received_bps, sent_bps) / (self.host.link_mbps * 1e6) if self.host.link_mbps else 0.0
         loss = lost / (packets + lost) if lost > 0 else 0.0
@@ -103,13 +111,23 @@ class Network:
 
     def _counts(self) -> tuple[int, int, int, int] | None:
         """Octets received and sent, packets of both, and errors and drops of both."""
-        self._stream.seek(0)
-        for line in self._stream:
-            name, colon, rest = line.partition(":")
-            if colon and name.strip() == self.host.interface:
-                f = [int(field) for field in rest.split()]
-                return f[0], f[8], f[1] + f[9], f[2] + f[3] + f[10] + f[11]
-        return None
+        head, text = f"\n{self.host.interface:>6}:".encode(), b""
+        while (at := text.find(head)) < 0 or b"\n" not in text[at + 1 :]:
+            more = os.pread(self._stream.fileno(), _CHUNK, len(text))
+            if not more:
+                return None
+            text += more
+        line = text[at + 1 : text.index(b"\n", at + 1)]
+        f = [int(field) for field in line.partition(b":")[2].split()]
+        return f[0], f[8], f[1] + f[9], f[2] + f[3] + f[10] + f[11]
+
+
+class NodeUse(NamedTuple):
+    """The node: share of CPU time in use 0..1, mean wait for a CPU, watts where they are measured."""
+
+    cpu_use: float
+    run_queue_us: float
+    measured_w: float | None = None
 
 
 class InstanceMeter:
@@ -117,7 +135,7 @@ class InstanceMeter:
 
     def __init__(self, config: InstanceConfig) -> None:
         self.config = config
-        self.udp_aged = 0
+        self._counters: Mapping[str, Any] = {}
         self._busy = Average()
         self._learned_s: float | None = None
         self._requests = 0
@@ -126,26 +144,31 @@ class InstanceMeter:
         self._cpu_known = False
         self.accept_backlog: int | None = None
         self.tcp_in_flight = 0
+        self.udp_in_flight = 0
 
-    def service_time_us(self, counters: dict[str, Any]) -> int:
-        """Return the service time of one request on one worker: measured, or else as configured."""
-        measured: int = counters["service_time_ns"]
+    @property
+    def service_time_us(self) -> int:
+        """The service time of one request on one worker: measured, or else as configured."""
+        measured: int = self._counters["service_time_ns"]
         if not measured or not self.config.measure_service_time:
             return self.config.service_time_us
         return max(1, min(measured // 1000, normalise.UNKNOWN_U32 - 1))
 
-    def in_flight(self, counters: dict[str, Any]) -> int:
-        """Return the requests in flight; the same as p4cats_in_flight in host_maps.h."""
-        tcp: int = counters["tcp_opened"] - counters["tcp_closed"]
-        udp: int = counters["udp_requests"] - counters["udp_responses"] - self.udp_aged
-        return max(0, tcp) + max(0, udp)
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight; the same as p4cats_in_flight in host_maps.h."""
+        return self.tcp_in_flight + self.udp_in_flight
 
-    def learn(self, counters: dict[str, Any], now_s: float) -> None:
-        """Take in how many workers are busy, and how many requests have come."""
+    def learn(self, counters: Mapping[str, Any], now_s: float) -> None:
+        """Take in what the programs count: how many workers are busy, how many requests have come."""
+        self._counters = counters
         self.tcp_in_flight = max(0, counters["tcp_opened"] - counters["tcp_closed"])
+        self.udp_in_flight = max(
+            0, counters["udp_requests"] - counters["udp_responses"] - counters["udp_aged"]
+        )
         passed_s = READING_S if self._learned_s is None else now_s - self._learned_s
         self._learned_s = now_s
-        self._busy.add(min(1.0, self.in_flight(counters) / self.config.workers), passed_s / READING_S)
+        self._busy.add(min(1.0, self.in_flight / self.config.workers), passed_s / READING_S)
         requests = counters["tcp_opened"] + counters["udp_requests"]
         if passed_s > 0:
             self._requests_per_s.add((requests - self._requests) / passed_s, passed_s / READING_S)
@@ -166,50 +189,48 @@ class InstanceMeter:
             watts = power.model_w(self.config.idle_w, self.config.peak_w, self._busy.value)
         return min(round(watts * 1000), normalise.UNKNOWN_U32 - 1)
 
-    def metrics(
-        self,
-        counters: dict[str, Any],
-        *,
-        cpu_use: float,
-        network: NetworkUse,
-        run_queue_us: float,
-        measured_w: float | None,
-    ) -> Metrics:
-        """Return the metrics as of these counters and readings of the node."""
+    @property
+    def expected_wait_us(self) -> int:
+        """How long one more request would wait for a worker."""
+        return normalise.expected_wait_us(self.in_flight, self.config.workers, self.service_time_us)
+
+    def scores(self, node: NodeUse, network: NetworkUse) -> normalise.Scores:
+        """Return the scores as of the last counters and readings."""
         by = self.config.normalisation
-        in_flight = self.in_flight(counters)
-        service_time_us = self.service_time_us(counters)
-        wait_us = normalise.expected_wait_us(in_flight, self.config.workers, service_time_us)
-        power_mw = self.power_mw(measured_w)
+        return normalise.scores(
+            normalise.compute(node.cpu_use, node.run_queue_us, by),
+            normalise.communication(network.link_use, network.loss, by),
+            normalise.service(self.expected_wait_us, self.service_time_us, by),
+            by,
+        )
+
+    def metrics(self, node: NodeUse, network: NetworkUse) -> Metrics:
+        """Return the metrics as of the last counters and readings."""
+        wait_us, power_mw = self.expected_wait_us, self.power_mw(node.measured_w)
         raw = {
-            "cpu_use": cpu_use,
-            "run_queue_us": run_queue_us,
+            "cpu_use": node.cpu_use,
+            "run_queue_us": node.run_queue_us,
             "cpu_cores": self._cpu_cores.value if self._cpu_known else None,
             "power_mw": None if power_mw == normalise.UNKNOWN_U32 else power_mw,
             "link_use": network.link_use,
             "loss": network.loss,
             "received_bps": network.received_bps,
             "sent_bps": network.sent_bps,
-            "in_flight": in_flight,
+            "in_flight": self.in_flight,
             "requests_per_s": self._requests_per_s.value,
-            "service_time_us": service_time_us,
+            "service_time_us": self.service_time_us,
             "expected_wait_us": None if wait_us == normalise.UNKNOWN_U32 else wait_us,
             "accept_backlog": self.accept_backlog,
             "workers": self.config.workers,
         }
         return Metrics(
             instance=self.config.instance,
-            in_flight=in_flight,
+            in_flight=self.in_flight,
             wait_us=wait_us,
-            run_queue_us=round(run_queue_us),
+            run_queue_us=round(node.run_queue_us),
             power_mw=power_mw,
-            scores=normalise.scores(
-                normalise.compute(cpu_use, run_queue_us, by),
-                normalise.communication(network.link_use, network.loss, by),
-                normalise.service(wait_us, service_time_us, by),
-                by,
-            ),
-            seq=counters["stamped"] & 0xFFFFFFFF,
-            service_time_us=service_time_us,
+            scores=self.scores(node, network),
+            seq=self._counters["stamped"] & 0xFFFFFFFF,
+            service_time_us=self.service_time_us,
             raw=raw,
         )

@@ -17,7 +17,7 @@ implementations are not comparable (section 4.3): steering uses the raw values, 
 the scores.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from p4cats.normalisation import BEST, DEFAULT, Normalisation
 
@@ -25,8 +25,7 @@ UNKNOWN_U32 = 0xFFFFFFFF
 """All ones: a wait or a power that is not known."""
 
 
-@dataclass(frozen=True)
-class Scores:
+class Scores(NamedTuple):
     """The L2 score and the four L1 scores, as on the wire."""
 
     norm_fi: int
@@ -37,13 +36,7 @@ class Scores:
 
     def as_dict(self) -> dict[str, int]:
         """Return the scores by name."""
-        return {
-            "norm_fi": self.norm_fi,
-            "compute": self.compute,
-            "communication": self.communication,
-            "service": self.service,
-            "composed": self.composed,
-        }
+        return self._asdict()
 
 
 def expected_wait_us(in_flight: int, workers: int, service_time_us: int) -> int:

@@ -7,103 +7,75 @@ has an entry in the pinned maps (p4cats.ebpf.stamp), keyed by namespace and addr
 from __future__ import annotations
 
 import contextlib
-import math
-import mmap
+import errno
 import os
 import struct
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from p4cats import netns
 from p4cats.ebpf import build, stamp, system
-from p4cats.ebpf.errors import BuildError, MissingError
+from p4cats.ebpf.errors import BuildError, LibbpfError, MissingError
 from p4cats.ebpf.libbpf import Btf, Object, possible_cpus
 
-_SAMPLED_SWITCHES_PER_S = 2_000
-"""Context switches per second up to which every task's waits are measured; beyond, a share of the tasks.
-
-Plenty for a mean: 20 in each look at the shortest interval.
-"""
-_EPOCH_S = 1.0
-"""The sample of tasks changes so often. Waits that a change cuts are lost: 1 % of those of 10 ms."""
-_CPU = struct.Struct("=6Q")
-_SAMPLING = struct.Struct("=II")
+_NODE = struct.Struct("=IIQQ")
+"""struct p4cats_node."""
+SMOOTHING_S = 1.0
+"""Averages of the node are over about so long."""
+MAX_CPUS = 1024
+"""As many entries as the map `sched` has."""
 
 
-@dataclass(frozen=True)
-class Scheduler:
-    """Totals since the start over all CPUs, in nanoseconds: idle time, sampled waits for a CPU."""
+class NodeLoad(NamedTuple):
+    """What the node's processors do: averages that the kernel keeps."""
 
-    at_ns: int
-    """When they were read, CLOCK_MONOTONIC."""
-    cpus: int
-    switches: int
-    waits: int
-    wait_ns: int
-    idle_ns: int
-
-    def mean_wait_us_since(self, earlier: Scheduler) -> float | None:
-        """Return the mean wait in microseconds between two readings; None when nothing was seen."""
-        waits = self.waits - earlier.waits
-        return (self.wait_ns - earlier.wait_ns) / waits / 1000 if waits > 0 else None
-
-    def cpu_use_since(self, earlier: Scheduler) -> float:
-        """Return the share of all CPUs' time that was not idle between two readings, 0 to 1."""
-        passed = (self.at_ns - earlier.at_ns) * self.cpus
-        if passed <= 0:
-            return 0.0
-        return min(1.0, max(0.0, 1 - (self.idle_ns - earlier.idle_ns) / passed))
+    cpu_use: float
+    """Share of all CPUs' time that was not idle, 0 to 1."""
+    run_queue_us: float
+    """Mean time from becoming runnable to running, in microseconds."""
+    readings: int
+    """Made of the scheduler so far."""
+    spent_s: float
+    """CPU time that they took."""
 
 
 class Sense:
     """The tracepoint programs, attached from construction to `close`."""
 
-    def __init__(self, pin_dir: Path) -> None:
+    def __init__(self, pin_dir: Path, tcp_sets: int, period_ms: int = 10) -> None:
+        """Share the maps of a Stamp; `period_ms`: between two readings of the scheduler, in milliseconds."""
         self._pin_dir = pin_dir
-        self._bpf = _compile(pin_dir)
-        cpus = possible_cpus()
-        self._cpus = os.cpu_count() or cpus
-        fd = self._bpf[b"sched"].map_fd
-        self._sched = mmap.mmap(fd, cpus * _CPU.size, mmap.MAP_SHARED, mmap.PROT_READ)
-        self._sampling = self._bpf[b"sampling"]
-        self._epoch = 0
-        self._epoch_began: Scheduler | None = None
+        self._tcp_sets = tcp_sets
+        with ExitStack() as undo:
+            self._node = undo.enter_context(Object.open(build.compile_bpf(build.sources() / "node.bpf.c")))
+            stamp.share(self._node, pin_dir, tcp_sets)
+            self._node.set_global("period_ns", period_ms * 1_000_000)
+            self._node.set_global("smoothing", max(1, round(SMOOTHING_S * 1000 / period_ms)))
+            self._node.set_global("cpus", min(possible_cpus(), MAX_CPUS))
+            self._node.set_global("online", os.cpu_count() or 1)
+            self._node.load()
+            self._bpf = _compile(pin_dir, tcp_sets)
+            undo.callback(self._bpf.cleanup)
+            self._load = self._node.maps["node"].memory()
+            if self._node.programs["start"].test_run(bytes(14)).retval:
+                raise LibbpfError("start the timer of node.bpf.c", errno.EINVAL)
+            self._cleanup = undo.pop_all()
 
-    def scheduler(self) -> Scheduler:
-        """Read the totals; from time to time, choose anew which tasks are sampled."""
-        now = time.monotonic_ns()
-        switches = waits = wait_ns = idle_ns = 0
-        for s, w, ns, idle, since, _ in _CPU.iter_unpack(self._sched[: len(self._sched)]):
-            switches += s
-            waits += w
-            wait_ns += ns
-            idle_ns += idle + (max(0, now - since) if since else 0)
-        total = Scheduler(now, self._cpus, switches, waits, wait_ns, idle_ns)
-        self._resample(total)
-        return total
-
-    def _resample(self, total: Scheduler) -> None:
-        began = self._epoch_began
-        seconds = (total.at_ns - began.at_ns) / 1e9 if began else 0.0
-        if began and seconds < _EPOCH_S:
-            return
-        rate = (total.switches - began.switches) / seconds if began else 0.0
-        share = max(1, math.ceil(rate / _SAMPLED_SWITCHES_PER_S))
-        self._epoch = (self._epoch + 1) % 64
-        mask = (1 << (share - 1).bit_length()) - 1
-        self._sampling[self._sampling.Key(0)] = self._sampling.Leaf(mask, self._epoch)
-        self._epoch_began = total
+    def node(self) -> NodeLoad:
+        """Return the node's load as of the last reading; no system call."""
+        cpu_use_ppm, run_queue_ns, readings, spent_ns = _NODE.unpack_from(self._load)
+        return NodeLoad(cpu_use_ppm / 1e6, run_queue_ns / 1e3, readings, spent_ns / 1e9)
 
     def count_established(self, namespaces: Iterable[Path | None]) -> None:
         """Count the connections that were there before; each once, however often this is called."""
         path = build.compile_bpf(build.sources() / "established.bpf.c")
         with Object.open(path) as loaded:
-            stamp.share(loaded, self._pin_dir)
+            stamp.share(loaded, self._pin_dir, self._tcp_sets)
+            loaded.set_global("tcp_sets", self._tcp_sets)
             loaded.load()
             link = loaded.programs["established"].attach_iterator()
             try:
@@ -114,32 +86,48 @@ class Sense:
                 link.close()
 
     def close(self) -> None:
-        """Detach the tracepoint programs."""
-        self._sched.close()
-        self._bpf.cleanup()
+        """Detach the tracepoint programs, stop the timer."""
+        self._load.close()
+        self._cleanup.close()
 
 
-def _compile(pin_dir: Path) -> Any:
-    bpf_class = _bcc()
-    system.ensure_tracefs()
+def _compile(pin_dir: Path, tcp_sets: int) -> Any:
     with Btf.vmlinux() as types:
         offsets = {
+            "SOCK_COMMON": types.size(types.find("sock_common")) // 8 * 8,
             "SOCK_FAMILY": types.offset("sock", "__sk_common.skc_family"),
             "SOCK_PROTOCOL": types.offset("sock", "sk_protocol"),
             "SOCK_NET": types.offset("sock", "__sk_common.skc_net.net"),
             "SOCK_ADDRESS": types.offset("sock", "__sk_common.skc_v6_rcv_saddr"),
             "SOCK_PORT": types.offset("sock", "__sk_common.skc_num"),
             "NET_INUM": types.offset("net", "ns.inum"),
-            "TASK_STATE": types.offset("task_struct", "__state"),
+            "TASK_WAITED": _waited(types),
         }
     flags = [f"-I{build.sources()}", f'-DPIN_DIR="{pin_dir}"', "-Wno-macro-redefined"]
-    flags += [f"-D{name}={value}" for name, value in {**offsets, "CPUS": possible_cpus()}.items()]
+    flags += [f"-D{name}={value}" for name, value in {**offsets, "TCP_SETS": tcp_sets}.items()]
+    return compile_with_bcc(build.sources() / "sense.bpf.c", flags)
+
+
+def _waited(types: Btf) -> int:
+    try:
+        return types.offset("task_struct", "sched_info.run_delay")
+    except LibbpfError as error:
+        raise MissingError(
+            "this kernel does not count how long tasks wait for a CPU:"
+            " CONFIG_TASK_DELAY_ACCT=y or CONFIG_SCHEDSTATS=y is needed"
+        ) from error
+
+
+def compile_with_bcc(source: Path, flags: Sequence[str]) -> Any:
+    """Compile tracepoint programs for the running kernel and attach them; BuildError, MissingError."""
+    bpf_class = _bcc()
+    system.ensure_tracefs()
     with _environment("BCC_KERNEL_SOURCE", system.kernel_source()), _stderr() as said:
         try:
-            return bpf_class(src_file=os.fsencode(build.sources() / "sense.bpf.c"), cflags=flags)
+            return bpf_class(src_file=os.fsencode(source), cflags=list(flags))
         except Exception as error:  # bcc raises bare Exception
             lines = said() or [str(error)]
-            raise BuildError("bcc cannot load sense.bpf.c\n  " + "\n  ".join(lines[-8:])) from error
+            raise BuildError(f"bcc cannot load {source.name}\n  " + "\n  ".join(lines[-8:])) from error
 
 
 def _bcc() -> Any:

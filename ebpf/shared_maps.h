@@ -24,10 +24,37 @@ struct {
 } counters SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_FLOWS);
-	__type(key, __u64);
-	__type(value, struct p4cats_tcp_socket);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2); /* as many as tcp_sets */
+	__type(key, __u32);
+	__type(value, struct p4cats_set);
 } tcp_sockets SEC(".maps"); /* made and pinned by stamp, filled by sense and established */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct p4cats_stats);
+} stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, P4CATS_MAX_CPUS);
+	__type(key, __u32);
+	__type(value, struct p4cats_sched_cpu);
+} sched SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16384); /* a record of 4 octets takes 16: room for one of every instance */
+} changes SEC(".maps"); /* ids of instances that should send a beacon; 0: the node's load has moved */
+
+#define COUNT(reason) \
+	do { \
+		__u32 zero = 0; \
+		struct p4cats_stats *s = bpf_map_lookup_elem(&stats, &zero); \
+		if (s) \
+			s->reason++; \
+	} while (0)
 
 #endif

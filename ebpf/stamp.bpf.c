@@ -16,7 +16,7 @@
  * when it has an extension header (RFC 8200 allows one Hop-by-Hop header; on a fragment, the stamp
  * would be on the first only), when it is to be cut into UDP datagrams (GSO), when keys are in use
  * and there is none, and when the agent has not refreshed its values in time. Checksums stay right: neither pseudo-header field changes.
- * Needs Linux 5.12 (bpf_check_mtu, atomics with fetch, coarse time).
+ * Needs Linux 5.13 (bpf_check_mtu, atomics with fetch, coarse time, bpf_for_each_map_elem).
  */
 #include "packet.h"
 #include "halfsiphash.h"
@@ -27,6 +27,7 @@
 #define PATH_MTU_LIFETIME_NS (600ULL * 1000000000) /* RFC 8201, 4 */
 #define UNKNOWN 0xFFFFFFFF
 #define LAST_SEQUENCE 0xFFFFFFFF
+#define TRIES 4 /* to change a word that another CPU changes too */
 
 struct fragment {
 	__u8 next_header, reserved;
@@ -59,12 +60,22 @@ struct packet_too_big { /* ICMPv6 (RFC 4443, 3.2) with the head of the packet th
 
 _Static_assert(P4CATS_MAX_INSTANCES == CATS_INSTANCES, "instance ids");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct p4cats_stats);
-} stats SEC(".maps");
+/* Who waits for whom: a client's socket and a service. Ports in network order. */
+struct udp_flow {
+	struct p4cats_service service;
+	__u8 client[16];
+	__u16 client_port, service_port;
+};
+
+#define FLOW_WORDS (sizeof(struct udp_flow) / 4)
+_Static_assert(FLOW_WORDS == 10, "pairs of words");
+
+/* An entry's word in udp_flows: the hash's upper bits, the instance, and how many requests wait: never 0
+ * in an entry that is taken. The lowest bit of since_ns: the request that waits is the only one, and found a
+ * free worker. A flow whose set is full goes into the neighbouring one; a flow may be in both. */
+#define WAITING_BITS 13
+#define MANY_WAITING ((1ULL << WAITING_BITS) - 1)
+#define TAG_SHIFT (WAITING_BITS + 10)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -75,10 +86,10 @@ struct {
 } keys SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, P4CATS_MAX_FLOWS);
-	__type(key, struct p4cats_udp_flow);
-	__type(value, struct p4cats_udp_waiting);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2); /* as many as udp_sets */
+	__type(key, __u32);
+	__type(value, struct p4cats_set);
 } udp_flows SEC(".maps");
 
 struct {
@@ -88,22 +99,13 @@ struct {
 	__type(value, struct p4cats_path_mtu);
 } path_mtus SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 16384); /* a record of 4 octets takes 16: room for one of every instance */
-} changes SEC(".maps"); /* ids of instances that should send a beacon */
-
 /* The network namespace this copy is attached in: set before loading (a helper
  * to ask for it in tc came only with Linux 6.15). */
 const volatile __u32 netns = 0;
 
-#define COUNT(reason) \
-	do { \
-		__u32 zero = 0; \
-		struct p4cats_stats *s = bpf_map_lookup_elem(&stats, &zero); \
-		if (s) \
-			s->reason++; \
-	} while (0)
+/* Random numbers, the same in every copy: nobody outside can aim at a set of udp_flows. */
+const volatile __u32 flow_keys[FLOW_WORDS] = {};
+const volatile __u32 udp_sets = 2; /* a power of two */
 
 /* The UDP header of a datagram or of its first fragment, or null. */
 static __always_inline struct udp *udp_header(struct ipv6 *ip, void *end)
@@ -184,25 +186,73 @@ static __always_inline void watch(struct p4cats_counters *total, __u32 number, _
 		total->change_told = 0;
 }
 
-static __always_inline void udp_response(struct p4cats_counters *total, struct p4cats_udp_flow *flow)
+/* NH of UMAC (Black et al., 1999; RFC 4418, 5.2), mixed so that every bit is as good as any other. */
+static __always_inline __u64 flow_hash(const struct udp_flow *flow)
 {
-	struct p4cats_udp_waiting *w = bpf_map_lookup_elem(&udp_flows, flow);
-	__u64 started, now;
+	const __u32 *words = (const __u32 *)flow;
+	__u64 hash = 0;
 
-	if (!w || w->waiting <= 0)
-		return; /* nobody asked: a push, or a further datagram of an answer */
-	now = bpf_ktime_get_ns();
-	started = w->started_ns;
-	w->active_ns = now;
-	if (__sync_fetch_and_add(&w->waiting, -1) <= 0) {
-		__sync_fetch_and_add(&w->waiting, 1); /* another CPU was first */
+#pragma unroll
+	for (int i = 0; i < FLOW_WORDS; i += 2)
+		hash += (__u64)(__u32)(words[i] + flow_keys[i]) * (__u32)(words[i + 1] + flow_keys[i + 1]);
+	hash ^= hash >> 32;
+	hash *= 0x9E3779B97F4A7C15ULL;
+	return hash ^ hash >> 32;
+}
+
+static __always_inline struct p4cats_set *flow_set(__u64 hash, __u32 neighbour)
+{
+	__u32 at = (hash & (udp_sets - 1)) ^ neighbour;
+
+	return bpf_map_lookup_elem(&udp_flows, &at);
+}
+
+/* The word of a flow of which nothing waits. */
+static __always_inline __u64 flow_word(__u64 hash, __u32 instance)
+{
+	return hash >> TAG_SHIFT << TAG_SHIFT | (__u64)instance << WAITING_BITS;
+}
+
+static __always_inline struct p4cats_entry *flow_entry(struct p4cats_set *set, __u64 word)
+{
+#pragma unroll
+	for (int i = 0; i < P4CATS_SET; i++)
+		if ((set->entries[i].word ^ word) <= MANY_WAITING)
+			return &set->entries[i];
+	return 0;
+}
+
+/* A datagram to a client: the answer to one of its requests, or to none (a push, or a further datagram). */
+static __always_inline void udp_response(const struct p4cats_instance *instance,
+					 struct p4cats_counters *total, const struct udp_flow *flow)
+{
+	__u64 hash = flow_hash(flow), word = flow_word(hash, instance->instance), was, since_ns;
+	struct p4cats_set *set = flow_set(hash, 0);
+	struct p4cats_entry *entry = set ? flow_entry(set, word) : 0;
+	int last;
+
+	if (!entry) {
+		set = flow_set(hash, 1);
+		entry = set ? flow_entry(set, word) : 0;
+	}
+	if (!entry)
+		return;
+#pragma unroll
+	for (int try = 0; try < TRIES; try++) {
+		was = entry->word;
+		since_ns = entry->since_ns;
+		last = (was ^ word) == 1;
+		if ((was ^ word) > MANY_WAITING)
+			return; /* answered on another CPU */
+		if (__sync_val_compare_and_swap(&entry->word, was, last ? 0 : was - 1) != was)
+			continue;
+		__sync_fetch_and_add(&total->udp_responses, 1);
+		if (last && since_ns & 1)
+			p4cats_served(total, bpf_ktime_get_ns() - since_ns);
+		else if (!last)
+			entry->since_ns = bpf_ktime_get_coarse_ns() & ~1ULL;
 		return;
 	}
-	__sync_fetch_and_add(&total->udp_responses, 1);
-	if (!started)
-		return;
-	w->started_ns = 0;
-	p4cats_served(total, now - started);
 }
 
 /* Whether a packet with the option still goes through interface and path. TCP segments
@@ -256,7 +306,7 @@ int stamp(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
 	struct metric_header option = {};
-	struct p4cats_udp_flow flow = {};
+	struct udp_flow flow = {};
 	struct mac_input input = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
@@ -286,10 +336,10 @@ int stamp(struct __sk_buff *skb)
 			__builtin_memcpy(flow.client, ip->destination, sizeof(flow.client));
 			flow.client_port = udp->destination;
 			flow.service_port = udp->source;
-			udp_response(total, &flow);
+			udp_response(instance, total, &flow);
 		}
 	}
-	in_flight = p4cats_in_flight(total, instance->udp_aged);
+	in_flight = p4cats_in_flight(total);
 	wait = expected_wait_us(instance, total, in_flight);
 	if (!beacon)
 		watch(total, instance->instance, wait);
@@ -389,35 +439,59 @@ static __always_inline void note_path_mtu(struct ipv6 *ip, void *end)
 	bpf_map_update_elem(&path_mtus, &path, &known, BPF_ANY);
 }
 
-static __always_inline void udp_request(struct p4cats_instance *instance, struct p4cats_counters *total,
-					struct p4cats_udp_flow *flow)
+static __always_inline int udp_waits(struct p4cats_set *set, __u64 word, int timed)
 {
-	struct p4cats_udp_waiting *w, fresh = {};
-	__u64 now = bpf_ktime_get_ns(), started;
+	struct p4cats_entry *entry = flow_entry(set, word);
+	__u64 was;
 
-	/* Timed only if a worker is free, so that no waiting is taken for service. */
-	started = p4cats_in_flight(total, instance->udp_aged) < instance->workers ? now : 0;
-	w = bpf_map_lookup_elem(&udp_flows, flow);
-	if (!w) {
-		bpf_map_update_elem(&udp_flows, flow, &fresh, BPF_NOEXIST);
-		w = bpf_map_lookup_elem(&udp_flows, flow);
-		if (!w) {
-			COUNT(udp_untracked);
-			return;
+#pragma unroll
+	for (int try = 0; entry && try < TRIES; try++) {
+		was = entry->word;
+		if ((was ^ word) >= MANY_WAITING)
+			break; /* answered on another CPU just now */
+		if (__sync_val_compare_and_swap(&entry->word, was, was + 1) == was) {
+			entry->since_ns = bpf_ktime_get_coarse_ns() & ~1ULL;
+			return 1;
 		}
 	}
-	w->active_ns = now;
-	w->started_ns = __sync_fetch_and_add(&w->waiting, 1) == 0 ? started : 0;
+#pragma unroll
+	for (int i = 0; i < P4CATS_SET; i++) {
+		entry = &set->entries[i];
+		if (entry->word || __sync_val_compare_and_swap(&entry->word, 0, word + 1))
+			continue;
+		entry->since_ns = timed ? bpf_ktime_get_ns() | 1 : bpf_ktime_get_coarse_ns() & ~1ULL;
+		return 1;
+	}
+	return 0;
+}
+
+/* Timed only if a worker is free, so that no waiting is taken for service. Counted first: what writes to a
+ * line that another CPU has written had better begin with it. */
+static __always_inline void udp_request(const struct p4cats_instance *instance, struct p4cats_counters *total,
+					const struct udp_flow *flow)
+{
+	__u64 hash = flow_hash(flow), word = flow_word(hash, instance->instance);
+	struct p4cats_set *set = flow_set(hash, 0);
+	int timed;
+
 	__sync_fetch_and_add(&total->udp_requests, 1);
+	timed = p4cats_in_flight(total) <= instance->workers;
+	if (set && udp_waits(set, word, timed))
+		return;
+	set = flow_set(hash, 1);
+	if (set && udp_waits(set, word, timed))
+		return;
+	__sync_fetch_and_add(&total->udp_requests, -1);
+	COUNT(udp_untracked);
 }
 
 SEC("tc")
 int requests(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
-	struct p4cats_udp_flow flow = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
+	struct udp_flow flow = {};
 	struct udp *udp;
 
 	if (!ip)
@@ -430,22 +504,59 @@ int requests(struct __sk_buff *skb)
 	if (!udp && !tcp_data(ip, (void *)(long)skb->data_end))
 		return TC_ACT_UNSPEC;
 	service_at(&flow.service, ip->destination);
+	if (udp) {
+		__builtin_memcpy(flow.client, ip->source, sizeof(flow.client));
+		flow.client_port = udp->source;
+		flow.service_port = udp->destination;
+	}
 	instance = bpf_map_lookup_elem(&instances, &flow.service);
 	total = instance ? counters_of(instance) : 0;
 	if (!instance || !total)
 		return TC_ACT_UNSPEC;
 	if (udp) {
-		if (instance->port && udp->destination != bpf_htons(instance->port))
+		if (instance->port && flow.service_port != bpf_htons(instance->port))
 			return TC_ACT_UNSPEC;
-		__builtin_memcpy(flow.client, ip->source, sizeof(flow.client));
-		flow.client_port = udp->source;
-		flow.service_port = udp->destination;
 		udp_request(instance, total, &flow);
 	}
 	/* TCP connections are counted in sense; with its first data a new one shows here. */
-	watch(total, instance->instance,
-	      expected_wait_us(instance, total, p4cats_in_flight(total, instance->udp_aged)));
+	watch(total, instance->instance, expected_wait_us(instance, total, p4cats_in_flight(total)));
 	return TC_ACT_UNSPEC;
+}
+
+struct bpf_map;
+
+static long age_set(struct bpf_map *map, const __u32 *at, struct p4cats_set *set, const __u64 *before_ns)
+{
+	struct p4cats_counters *total;
+	struct p4cats_entry *entry;
+	__u32 number;
+	__u64 was;
+
+	for (int i = 0; i < P4CATS_SET; i++) {
+		entry = &set->entries[i];
+		was = entry->word;
+		if (!was || entry->since_ns >= *before_ns ||
+		    __sync_val_compare_and_swap(&entry->word, was, 0) != was)
+			continue;
+		number = was >> WAITING_BITS & (P4CATS_MAX_INSTANCES - 1);
+		total = bpf_map_lookup_elem(&counters, &number);
+		if (total)
+			__sync_fetch_and_add(&total->udp_aged, was & MANY_WAITING);
+	}
+	return 0;
+}
+
+/* Run by user space from time to time: gives up what has waited since before the time that the "packet" is,
+ * behind an Ethernet header. */
+SEC("tc")
+int age(struct __sk_buff *skb)
+{
+	__u64 before_ns;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethernet), &before_ns, sizeof(before_ns)))
+		return -1;
+	bpf_for_each_map_elem(&udp_flows, age_set, &before_ns, 0);
+	return 0;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -5,6 +5,7 @@ of the programs, which know their network namespace. See stamp.bpf.c for what th
 """
 
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from p4cats.ebpf.libbpf import Map, Object, TcHook
 from p4cats.errors import UserError
 
 SHARED_MAPS = (
-    *("instances", "keys", "counters", "tcp_sockets", "udp_flows", "path_mtus", "changes", "stats"),
+    *("instances", "keys", "counters", "tcp_sockets", "udp_flows", "path_mtus", "sched", "changes", "stats"),
 )
+SET = 4
+"""P4CATS_SET of host_maps.h."""
 PRIORITY = 0xCA75
 """Of our tc filters, so that they are found again and disturb nobody's."""
 STEER_PRIORITY = PRIORITY + 1
@@ -41,23 +44,32 @@ class Attachment:
 class Stamp:
     """The programs and maps of one kernel. `close` unpins the maps; detach first."""
 
-    def __init__(self, pin_dir: Path) -> None:
+    def __init__(self, pin_dir: Path, udp_flows: int = 8192, tcp_connections: int = 131_072) -> None:
+        """Make and pin the maps; so many flows and connections have room in them, powers of two."""
         self._pin_dir = pin_dir
+        self._udp_sets = udp_flows // SET
+        self.tcp_sets = tcp_connections // SET
         self._path = build.compile_bpf(build.sources() / "stamp.bpf.c", [build.protocol_include()])
         self._objects: list[Object] = []
+        self._flow_keys = os.urandom(40)
         first = self._load(0)
         self.instances = first.maps["instances"]
         self.keys = first.maps["keys"]
         self.counters = first.maps["counters"]
-        self.udp_flows = first.maps["udp_flows"]
+        self._age = first.programs["age"]
         self.changes = first.maps["changes"]
         self._stats = first.maps["stats"]
 
     def _load(self, inode: int) -> Object:
         loaded = Object.open(self._path)
         self._objects.append(loaded)
-        share(loaded, self._pin_dir)
+        share(loaded, self._pin_dir, self.tcp_sets)
+        if inode:
+            loaded.programs["age"].skip()  # one is enough, and it is not attached
         loaded.set_global("netns", inode)
+        loaded.set_global("flow_keys", self._flow_keys)
+        loaded.set_global("udp_sets", self._udp_sets)
+        loaded.maps["udp_flows"].set_max_entries(self._udp_sets)
         loaded.load()
         return loaded
 
@@ -93,6 +105,13 @@ class Stamp:
                 raise
         return done
 
+    def give_up_before(self, when_ns: int) -> None:
+        """Count UDP requests no longer as in flight whose flows have been silent since before a time.
+
+        In nanoseconds of CLOCK_MONOTONIC.
+        """
+        self._age.test_run(bytes(14) + struct.pack("=Q", max(0, when_ns)))
+
     def stats(self) -> dict[str, int]:
         """Return what became of packets, on all hosts, by reason (struct p4cats_stats)."""
         rows = [self._stats.value_layout.decode(v) for v in self._stats.lookup_per_cpu(bytes(4))]
@@ -111,10 +130,11 @@ def service_key(inode: int, address: IPv6Address) -> bytes:
     return struct.pack("=I16s", inode, address.packed)
 
 
-def share(loaded: Object, pin_dir: Path) -> None:
-    """Let an opened object use the pinned maps."""
+def share(loaded: Object, pin_dir: Path, tcp_sets: int) -> None:
+    """Let an opened object use the pinned maps, or make and pin them."""
     for name in loaded.maps.keys() & set(SHARED_MAPS):
         loaded.maps[name].set_pin_path(pin_dir / name)
+    loaded.maps["tcp_sockets"].set_max_entries(tcp_sets)
 
 
 def unpin(pin_dir: Path) -> None:

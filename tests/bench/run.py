@@ -128,8 +128,16 @@ def packet() -> Iterator[Figure]:
 
 
 def stamp() -> Iterator[Figure]:
-    """The host hooks, per packet and as a share of a CPU under load: see `stamp`."""
+    """The host hooks, per packet and as clients see them: see `stamp`."""
     import stamp as module
+
+    for name, unit, samples in module.measure():
+        yield Figure(name, unit, tuple(samples))
+
+
+def sense() -> Iterator[Figure]:
+    """The host hooks as a share of a CPU, under load and at rest: see `sense`."""
+    import sense as module
 
     for name, unit, samples in module.measure():
         yield Figure(name, unit, tuple(samples))
@@ -167,13 +175,14 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "xdp": xdp,
     "packet": packet,
     "stamp": stamp,
+    "sense": sense,
     "steer": steer,
     "telemetry": telemetry,
     "decisions": decisions,
     "network": network,
 }
 
-NEED_ROOT = ("xdp", "packet", "stamp", "telemetry", "steer", "decisions", "network")
+NEED_ROOT = ("xdp", "packet", "stamp", "sense", "telemetry", "steer", "decisions", "network")
 
 
 def machine() -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import httpx
 import pytest
 from ebpf_hosts import eventually
 
@@ -163,7 +162,7 @@ def test_network_use_and_loss_come_from_the_interfaces_counters(tmp_path: Path):
     row = "  eth0: {} {} 0 0 0 0 0 0 {} {} 0 {} 0 0 0 0\n"
     path.write_text("Inter-|\n" + row.format(1000, 10, 2000, 20, 0))
     host = HostConfig.model_validate({"interface": "eth0", "link_mbps": 1, "instances": [INSTANCE]})
-    network = Network(host, path.open())
+    network = Network(host, path.open("rb", buffering=0))
     assert network.read(10.0).link_use == 0
     path.write_text("Inter-|\n" + row.format(63_500, 60, 2000, 60, 10))
     use = network.read(11.0)
@@ -177,7 +176,10 @@ def meter(**changes: Any) -> InstanceMeter:
 
 
 def counters(**changes: int) -> dict[str, Any]:
-    names = ("tcp_opened", "tcp_closed", "udp_requests", "udp_responses", "service_time_ns", "stamped")
+    names = (
+        *("tcp_opened", "tcp_closed", "udp_requests", "udp_responses", "udp_aged"),
+        *("service_time_ns", "stamped"),
+    )
     return dict.fromkeys(names, 0) | changes
 
 
@@ -191,12 +193,12 @@ def test_power_is_modelled_on_busy_workers_unless_measured():
 
 
 def test_the_service_time_is_the_configured_one_until_measured():
-    assert meter().service_time_us(counters()) == 1000
-    assert meter().service_time_us(counters(service_time_ns=2_500_000)) == 2500
-    fixed = InstanceMeter(
-        AgentConfig.model_validate(document(measure_service_time=False)).hosts[0].instances[0]
-    )
-    assert fixed.service_time_us(counters(service_time_ns=2_500_000)) == 1000
+    measuring, fixed = meter(), meter(measure_service_time=False)
+    for one, service_time_ns, believed_us in (
+        (measuring, 0, 1000), (measuring, 2_500_000, 2500), (fixed, 2_500_000, 1000)
+    ):  # fmt: skip
+        one.learn(counters(service_time_ns=service_time_ns), 0.0)
+        assert one.service_time_us == believed_us
 
 
 class Controller(socketserver.ThreadingUnixStreamServer):
@@ -294,7 +296,7 @@ def test_an_answer_brings_keys_and_views(tmp_path: Path, metrics: Metrics):
         "keys": [{"instance": 7, "key_id": 3, "key": "0011223344556677"}],
         "views": {"client": {"revision": "a.1", **view}},
     }
-    told = _told(httpx.Response(200, json=answer))
+    told = _told(json.dumps(answer).encode())
     assert told.keys[7].key_id == 3
     assert told.views == {"client": ("a.1", View.model_validate(view))}
 
@@ -304,7 +306,7 @@ def test_an_answer_brings_keys_and_views(tmp_path: Path, metrics: Metrics):
 )
 def test_a_view_that_makes_no_sense_is_refused_without_showing_it(views: object):
     with pytest.raises(ValueError, match="its views are not understood"):
-        _told(httpx.Response(200, json={"views": views}))
+        _told(json.dumps({"views": views}).encode())
 
 
 @pytest.mark.parametrize(

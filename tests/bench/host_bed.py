@@ -1,0 +1,140 @@
+"""A host that serves, an agent on it, and load from its neighbour: shared by benches of the host hooks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from p4cats import netns
+from p4cats.ebpf import build
+from p4cats.ebpf.agent import Agent
+from p4cats.ebpf.config import AgentConfig
+
+EBPF_TESTS = Path(__file__).resolve().parents[1] / "ebpf"
+sys.path.insert(0, str(EBPF_TESTS))
+from ebpf_hosts import PORT, SERVICE, Hosts, make_hosts  # noqa: E402, F401
+
+Rows = Iterator[tuple[str, str, list[float]]]
+
+_LISTENER = """
+import http.server, socketserver, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def address_string(self):
+        return "agent"
+
+with socketserver.UnixStreamServer(sys.argv[1], Handler) as server:
+    print("ready", flush=True)
+    server.serve_forever()
+"""
+
+
+def agent_of(hosts: Hosts, directory: Path, *, forwarders: int = 1, reports: bool = False) -> Agent:
+    """An agent for one instance at the first server, which tells so many forwarders of it; not started."""
+    instance = {
+        "instance": 1,
+        "address": SERVICE,
+        "port": PORT,
+        "workers": 64,
+        "service_time_us": 50,
+        "idle_w": 50,
+        "peak_w": 150,
+        "beacons": [f"fd00:3::{n + 1:x}" for n in range(forwarders)],
+        "key_id": 1,
+        "key": "0001020304050607",
+    }
+    document = {
+        "hosts": [{"netns": str(hosts.servers[1]), "interface": "s1", "instances": [instance]}],
+        "pin_dir": f"/sys/fs/bpf/p4cats-bench/{directory.name}",
+        "run_dir": str(directory),
+        "controller_socket": str(directory / "controller.sock") if reports else None,
+        "power": "model",
+    }
+    return Agent(AgentConfig.model_validate(document))
+
+
+@contextmanager
+def running(hosts: Hosts, *, forwarders: int = 1, reports: bool = False) -> Iterator[Agent]:
+    """An agent that stamps with a key and serves in a thread; `reports`: to a listener that says "{}"."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        directory = Path(name)
+        if reports:
+            stack.enter_context(_listener(directory / "controller.sock"))
+        agent = agent_of(hosts, directory, forwarders=forwarders, reports=reports)
+        agent.start()
+        stack.callback(agent.stop)
+        thread = threading.Thread(target=agent.serve)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(agent.end)
+        yield agent
+
+
+@contextmanager
+def _listener(path: Path) -> Iterator[None]:
+    """A process that answers reports and does nothing with them."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _LISTENER, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def requests_tool() -> Iterator[Path]:
+    """The compiled load generator."""
+    with tempfile.TemporaryDirectory() as directory:
+        tool = Path(directory) / "requests"
+        source = Path(__file__).with_name("requests.c")
+        subprocess.run([build.clang()[0], "-O2", "-o", tool, source, "-lpthread"], check=True)
+        yield tool
+
+
+def spawn(namespace: Path, *argv: str | Path) -> subprocess.Popen[str]:
+    with netns.entered(namespace):
+        return subprocess.Popen([*map(str, argv)], stdout=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def serving(hosts: Hosts, tool: Path) -> Iterator[None]:
+    server = spawn(hosts.servers[1], tool, "serve", SERVICE, str(PORT))
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def forwarders_at(hosts: Hosts) -> None:
+    """Let the client's host be any number of forwarders."""
+    for namespace, route in (
+        (hosts.client, "local fd00:3::/64 dev lo"),
+        (hosts.servers[1], "fd00:3::/64 via fd00:1::2"),
+    ):
+        subprocess.run(["ip", "-n", namespace.name, "-6", "route", "add", *route.split()], check=True)
+
+
+def differences(ours: list[float], others: list[float]) -> list[float]:
+    """Pair by pair."""
+    return [a - b for a, b in zip(ours, others, strict=True)]
