@@ -417,7 +417,9 @@ int stamp(struct __sk_buff *skb)
 	__sync_fetch_and_add(&total->stamped, 1);
 	if (beacon) {
 		total->told_wait_us = wait;
-		total->change_told = 0;
+		__sync_lock_test_and_set(&total->change_told, 0);
+		/* A packet on another CPU that found it told, as this one was made, has told nobody. */
+		watch(total, instance->instance, expected_wait_us(instance, total, p4cats_in_flight(total)));
 	}
 	return TC_ACT_UNSPEC;
 }
