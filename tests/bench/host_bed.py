@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -77,11 +78,17 @@ def running(hosts: Hosts, *, forwarders: int = 1, reports: bool = False) -> Iter
         agent = agent_of(hosts, directory, forwarders=forwarders, reports=reports)
         agent.start()
         stack.callback(agent.stop)
-        thread = threading.Thread(target=agent.serve)
+        thread = threading.Thread(target=agent.serve, name="p4cats-serve")
         thread.start()
         stack.callback(thread.join)
         stack.callback(agent.end)
         yield agent
+
+
+def agent_cpu_s() -> float:
+    """CPU time of the threads of agents that run in this process, in seconds."""
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("p4cats-")]
+    return sum(time.clock_gettime(time.pthread_getcpuclockid(t.ident)) for t in threads if t.ident)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Host hooks: what measuring takes of a CPU under load and at rest, and beacons and reports besides.
 
-The agent's share is its own CPU clock. That of its programs comes from kernel.bpf_stats_enabled, less what
-empty programs show at the same hooks at the same time: reading the clock twice. Both hold what other work on
-the machine makes of caches. Clients and server share the machine, so that the tracepoints see both ends of
-each connection.
+The agent's share is its threads' CPU clocks. That of its programs comes from kernel.bpf_stats_enabled,
+less what empty programs show at the same hooks at the same time: reading the clock twice. Both hold what
+other work on the machine makes of caches. Clients and server share the machine, so that the tracepoints see
+both ends of each connection.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from host_bed import (
     SERVICE,
     Hosts,
     Rows,
+    agent_cpu_s,
     differences,
     forwarders_at,
     make_hosts,
@@ -180,9 +181,9 @@ def beacons(hosts: Hosts) -> Rows:
             with running(hosts, forwarders=forwarders) as agent:
                 time.sleep(0.5)
                 before = agent._stamp.stats()["stamped"]
-                used = time.process_time()
+                used = agent_cpu_s()
                 time.sleep(BEACON_S)
-                cpu_s[forwarders] = time.process_time() - used
+                cpu_s[forwarders] = agent_cpu_s() - used
                 sent[forwarders] = agent._stamp.stats()["stamped"] - before
         rates.append(sent[1] * BEACON_BYTES / BEACON_S)
         more = sent[MANY_FORWARDERS] - sent[1]
@@ -207,10 +208,10 @@ def _share(agent: Agent, empty: dict[str, int], seconds: float) -> Share:
     """What the agent and its programs take meanwhile."""
     before, before_empty = _programs(agent), _runs(empty)
     looks, node = agent.looks, agent._sense.node()
-    began, used = time.monotonic(), time.process_time()
+    began, used = time.monotonic(), agent_cpu_s()
     time.sleep(seconds)
     seconds = time.monotonic() - began
-    used = time.process_time() - used
+    used = agent_cpu_s() - used
     ours = {name: now.since(before[name]) for name, now in _programs(agent).items()}
     clock = {name: now.since(before_empty[name]).mean_ns for name, now in _runs(empty).items()}
     return Share(

@@ -20,6 +20,7 @@ from host_bed import (
     Rows,
     agent_of,
     differences,
+    forwarders_at,
     make_hosts,
     requests_tool,
     running,
@@ -40,6 +41,7 @@ PACKETS = 4000
 def measure() -> Rows:
     """Name, unit and samples of each figure."""
     with make_hosts() as hosts, requests_tool() as tool:
+        forwarders_at(hosts)
         yield from per_packet(hosts)
         yield from round_trips(hosts, tool)
 
