@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from p4cats import netns
@@ -44,11 +45,11 @@ with socketserver.UnixStreamServer(sys.argv[1], Handler) as server:
 """
 
 
-def agent_of(hosts: Hosts, directory: Path, *, forwarders: int = 1, reports: bool = False) -> Agent:
-    """An agent for one instance at the first server, which tells so many forwarders of it; not started."""
-    instance = {
-        "instance": 1,
-        "address": SERVICE,
+def agent_of(
+    hosts: Hosts, directory: Path, *, instances: int = 1, forwarders: int = 1, reports: bool = False
+) -> Agent:
+    """An agent for instances at the first server, which tells so many forwarders of each; not started."""
+    common = {
         "port": PORT,
         "workers": 64,
         "service_time_us": 50,
@@ -59,7 +60,16 @@ def agent_of(hosts: Hosts, directory: Path, *, forwarders: int = 1, reports: boo
         "key": "0001020304050607",
     }
     document = {
-        "hosts": [{"netns": str(hosts.servers[1]), "interface": "s1", "instances": [instance]}],
+        "hosts": [
+            {
+                "netns": str(hosts.servers[1]),
+                "interface": "s1",
+                "instances": [
+                    {"instance": n + 1, "address": str(IPv6Address(SERVICE) + n), **common}
+                    for n in range(instances)
+                ],
+            }
+        ],
         "pin_dir": f"/sys/fs/bpf/p4cats-bench/{directory.name}",
         "run_dir": str(directory),
         "controller_socket": str(directory / "controller.sock") if reports else None,
@@ -69,13 +79,15 @@ def agent_of(hosts: Hosts, directory: Path, *, forwarders: int = 1, reports: boo
 
 
 @contextmanager
-def running(hosts: Hosts, *, forwarders: int = 1, reports: bool = False) -> Iterator[Agent]:
+def running(
+    hosts: Hosts, *, instances: int = 1, forwarders: int = 1, reports: bool = False
+) -> Iterator[Agent]:
     """An agent that stamps with a key and serves in a thread; `reports`: to a listener that says "{}"."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
         if reports:
             stack.enter_context(_listener(directory / "controller.sock"))
-        agent = agent_of(hosts, directory, forwarders=forwarders, reports=reports)
+        agent = agent_of(hosts, directory, instances=instances, forwarders=forwarders, reports=reports)
         agent.start()
         stack.callback(agent.stop)
         thread = threading.Thread(target=agent.serve, name="p4cats-serve")
@@ -140,6 +152,15 @@ def forwarders_at(hosts: Hosts) -> None:
         (hosts.servers[1], "fd00:3::/64 via fd00:1::2"),
     ):
         subprocess.run(["ip", "-n", namespace.name, "-6", "route", "add", *route.split()], check=True)
+
+
+def services_at(hosts: Hosts, count: int) -> None:
+    """Let the first server hold so many service addresses."""
+    for n in range(1, count):
+        address = f"{IPv6Address(SERVICE) + n}/128"
+        subprocess.run(
+            ["ip", "-n", hosts.servers[1].name, "addr", "add", address, "dev", "lo", "nodad"], check=True
+        )
 
 
 def differences(ours: list[float], others: list[float]) -> list[float]:

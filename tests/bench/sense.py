@@ -29,6 +29,7 @@ from host_bed import (
     make_hosts,
     requests_tool,
     running,
+    services_at,
     serving,
     spawn,
 )
@@ -49,6 +50,7 @@ LOAD_RUNS = 5
 BEACON_S = 3.0
 BEACON_RUNS = 3
 MANY_FORWARDERS = 50
+MANY_INSTANCES = 50
 BEACON_BYTES = 14 + 40 + protocol.HBH_BYTES + 8
 """Ethernet, IPv6, the option, UDP."""
 SWITCHES = 800_000
@@ -64,6 +66,7 @@ def measure() -> Rows:
         forwarders_at(hosts)
         yield from sensing(hosts, tool)
         yield from whole_host(hosts, tool)
+        yield from instances(hosts)
         yield from beacons(hosts)
         yield from switch_storm(hosts, tool)
 
@@ -169,6 +172,25 @@ def _empty_programs(hosts: Hosts) -> Iterator[dict[str, int]]:
         yield found
         with netns.entered(hosts.servers[1]):
             TcHook(socket.if_nametoindex("s1"), "ingress").detach(priority=1)
+
+
+def instances(hosts: Hosts) -> Rows:
+    """What a look at rest takes with one instance, and what each further instance adds."""
+    services_at(hosts, MANY_INSTANCES)
+    one: list[float] = []
+    more: list[float] = []
+    for _ in range(BEACON_RUNS):
+        taken = {}
+        for count in (1, MANY_INSTANCES):
+            with running(hosts, instances=count, forwarders=0) as agent:
+                time.sleep(STEP_S)
+                looks, used = agent.looks, agent_cpu_s()
+                time.sleep(BEACON_S)
+                taken[count] = 1e6 * (agent_cpu_s() - used) / (agent.looks - looks)
+        one.append(taken[1])
+        more.append((taken[MANY_INSTANCES] - taken[1]) / (MANY_INSTANCES - 1))
+    yield "sense.look_us", "µs/look", one
+    yield "sense.instance_us", "µs/look", more
 
 
 def beacons(hosts: Hosts) -> Rows:
