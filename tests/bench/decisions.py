@@ -212,14 +212,3 @@ def _raw_socket() -> socket.socket:
     raw.bind(("eth0", 3))
     raw.settimeout(0.2)
     return raw
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    for name, unit, samples in measure():
-        spread = f"{min(samples):.4g} to {max(samples):.4g}"
-        print(f"{name:30} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -134,8 +134,9 @@ def spawn(namespace: Path, *argv: str | Path) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def serving(hosts: Hosts, tool: Path) -> Iterator[None]:
-    server = spawn(hosts.servers[1], tool, "serve", SERVICE, str(PORT))
+def serving(hosts: Hosts, tool: Path, *where: str) -> Iterator[None]:
+    """A server at the first host; `where`: a command before it."""
+    server = spawn(hosts.servers[1], *where, tool, "serve", SERVICE, str(PORT))
     try:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"

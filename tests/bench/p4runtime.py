@@ -14,7 +14,6 @@ import contextlib
 import gc
 import logging
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -241,8 +240,13 @@ async def _primary(stub: Any) -> Any:
     return stream
 
 
-def measure(directory: Path) -> Iterator[tuple[str, str, Samples]]:
+def measure() -> Iterator[tuple[str, str, Samples]]:
     """Name, unit and samples of each figure."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield from _measure(Path(directory))
+
+
+def _measure(directory: Path) -> Iterator[tuple[str, str, Samples]]:
     logging.getLogger("finsy").setLevel(logging.ERROR)  # it warns that a switch has no gNMI
     program = compile_pipeline(PROGRAM)
     work = batches()
@@ -278,15 +282,3 @@ def measure(directory: Path) -> Iterator[tuple[str, str, Samples]]:
     with busy_machine():
         loaded = rates(one_by_one)
     yield "p4runtime.writes_loaded_per_s", "entries/s", loaded
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    with tempfile.TemporaryDirectory() as directory:
-        for name, unit, samples in measure(Path(directory)):
-            spread = f"{min(samples):.4g} to {max(samples):.4g}"
-            print(f"{name:34} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

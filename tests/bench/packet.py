@@ -12,7 +12,6 @@ Stamped packets and packets of the same size without the option take turns; a di
 from __future__ import annotations
 
 import shutil
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -80,14 +79,3 @@ def measure() -> Rows:
 
 def _differences(longer: list[float], shorter: list[float]) -> list[float]:
     return [a - b for a, b in zip(longer, shorter, strict=True)]
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    for name, unit, samples in measure():
-        spread = f"{min(samples):.4g} to {max(samples):.4g}"
-        print(f"{name:34} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

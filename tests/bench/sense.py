@@ -298,14 +298,3 @@ def switch_storm(hosts: Hosts, tool: Path) -> Rows:
 def _storm(tool: Path) -> float:
     said = subprocess.run([tool, "switch", str(SWITCHES)], capture_output=True, text=True, check=True)
     return float(said.stdout)
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    for name, unit, samples in measure():
-        spread = f"{min(samples):.4g} to {max(samples):.4g}"
-        print(f"{name:30} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ agent and without, turn by turn.
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def _one_by_one(program: Program, frame: bytes) -> float:
 def round_trips(hosts: Hosts, tool: Path) -> Rows:
     """Medians of UDP round trips between two namespaces, with the agent and without."""
     found: dict[str, list[float]] = {"with": [], "without": []}
-    with serving(hosts, tool):
+    with serving(hosts, tool, *_on_cpu(0)):
         for number in range(PING_RUNS):
             for name in ("with", "without") if number % 2 else ("without", "with"):
                 with ExitStack() as stack:
@@ -114,17 +115,11 @@ def round_trips(hosts: Hosts, tool: Path) -> Rows:
     yield "stamp.rtt_added_us", "µs", differences(found["with"], found["without"])
 
 
+def _on_cpu(number: int) -> tuple[str, ...]:
+    """Processes that wander between CPUs have round trips of two kinds."""
+    return "taskset", "-c", str(sorted(os.sched_getaffinity(0))[number])
+
+
 def _ping(hosts: Hosts, tool: Path, count: int) -> float:
-    said = spawn(hosts.client, tool, "ping", SERVICE, str(PORT), str(count)).communicate()[0]
+    said = spawn(hosts.client, *_on_cpu(-1), tool, "ping", SERVICE, str(PORT), str(count)).communicate()[0]
     return statistics.median(map(int, said.split())) / 1000
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    for name, unit, samples in measure():
-        spread = f"{min(samples):.4g} to {max(samples):.4g}"
-        print(f"{name:30} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -98,14 +98,3 @@ def _beacon(sequence: int) -> bytes:
     udp = struct.pack("!HHHH", 9, protocol.BEACON_PORT, 8, 0)
     head = struct.pack("!IHBB", 6 << 28, len(option) + 8, 0, 64)
     return bytes(12) + b"\x86\xdd" + head + edge_load.SERVICE.packed + HEADEND.packed + option + udp
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    for name, unit, samples in measure():
-        spread = f"{min(samples):.4g} to {max(samples):.4g}"
-        print(f"{name:24} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

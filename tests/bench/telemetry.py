@@ -13,7 +13,6 @@ collector reads are dropped at its socket, which `p4cats collect` counts.
 from __future__ import annotations
 
 import socket
-import statistics
 import struct
 import sys
 import tempfile
@@ -104,14 +103,3 @@ def _collector(report: bytes) -> Rows:
             receiver.count_overflow()
             assert not findings.overflow
     yield "int.collect_per_s", "1/s", rates
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    for name, unit, samples in measure():
-        spread = f"{min(samples):.4g} to {max(samples):.4g}"
-        print(f"{name:34} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

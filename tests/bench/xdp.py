@@ -7,7 +7,6 @@ for all contenders alike, as behind any XDP switch.
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -46,6 +45,8 @@ def measure() -> Rows:
             stack.enter_context(wire)
         yield from frames(wires)
         yield from tcp(wires)
+    if reason := left_out():
+        print(reason)
 
 
 def per_packet() -> Rows:
@@ -112,14 +113,3 @@ def left_out() -> str | None:
     if missing := bmv2.missing():
         return f"xdp.pps_vs_bmv2: left out, {missing} is not on PATH"
     return None
-
-
-def main() -> None:
-    """Print the figures of this module alone."""
-    for name, unit, samples in measure():
-        spread = f"{min(samples):.4g} to {max(samples):.4g}"
-        print(f"{name:34} {statistics.median(samples):10.4g} {unit:12} {spread}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
