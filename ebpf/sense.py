@@ -1,4 +1,4 @@
-"""Load sense.bpf.c with bcc: TCP requests in flight, run-queue latency and CPU use of this kernel.
+"""Load sense.bpf.c with bcc, and node.bpf.c: TCP requests in flight, run-queue latency, CPU use.
 
 One Sense serves every network namespace of the kernel: it counts for each service that
 has an entry in the pinned maps (p4cats.ebpf.stamp), keyed by namespace and address.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +21,6 @@ from p4cats.ebpf import build, stamp, system
 from p4cats.ebpf.errors import BuildError, LibbpfError, MissingError
 from p4cats.ebpf.libbpf import Btf, Object, possible_cpus
 
-_NODE = struct.Struct("=IIQQ")
-"""struct p4cats_node."""
 SMOOTHING_S = 1.0
 """Averages of the node are over about so long."""
 MAX_CPUS = 1024
@@ -60,15 +57,19 @@ class Sense:
             self._node.load()
             self._bpf = _compile(pin_dir, tcp_sets)
             undo.callback(self._bpf.cleanup)
+            self._layout = self._node.maps["node"].value_layout
             self._load = self._node.maps["node"].memory()
+            undo.callback(self._load.close)
             if self._node.programs["start"].test_run(bytes(14)).retval:
                 raise LibbpfError("start the timer of node.bpf.c", errno.EINVAL)
             self._cleanup = undo.pop_all()
 
     def node(self) -> NodeLoad:
         """Return the node's load as of the last reading; no system call."""
-        cpu_use_ppm, run_queue_ns, readings, spent_ns = _NODE.unpack_from(self._load)
-        return NodeLoad(cpu_use_ppm / 1e6, run_queue_ns / 1e3, readings, spent_ns / 1e9)
+        now: dict[str, Any] = self._layout.decode(self._load[: self._layout.size])
+        return NodeLoad(
+            now["cpu_use_ppm"] / 1e6, now["run_queue_ns"] / 1e3, now["readings"], now["spent_ns"] / 1e9
+        )
 
     def count_established(self, namespaces: Iterable[Path | None]) -> None:
         """Count the connections that were there before; each once, however often this is called."""
@@ -87,7 +88,6 @@ class Sense:
 
     def close(self) -> None:
         """Detach the tracepoint programs, stop the timer."""
-        self._load.close()
         self._cleanup.close()
 
 
