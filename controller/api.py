@@ -110,6 +110,18 @@ class Steered(_Body):
         return {number: Told(load.get("wait_us"), load.get("age_us")) for number, load in self.loads.items()}
 
 
+_Result = Annotated[str, Field(pattern="^[a-z_]{1,32}$")]
+
+
+class Stamping(_Body):
+    """What an agent's stamp programs did with packets."""
+
+    agent: Annotated[str, Field(max_length=4096)]
+    """What tells it from others."""
+    packets: Annotated[dict[_Result, Annotated[int, Field(ge=0, lt=1 << 64)]], Field(max_length=64)]
+    """So far, by result."""
+
+
 class Reports(_Body):
     """The body of POST /metrics."""
 
@@ -120,6 +132,7 @@ class Reports(_Body):
     """Instances without a sequence number: their next key must be a new one."""
     steering: dict[str, Steered] = {}
     """Hosts that steer, by name."""
+    stamping: Stamping | None = None
 
 
 def build(controller: Controller) -> FastAPI:
@@ -192,6 +205,8 @@ def build(controller: Controller) -> FastAPI:
             name: controller.hear_steering(name, item.revision, item.counts, item.stats, item.told())
             for name, item in reports.steering.items()
         }
+        if reports.stamping is not None:
+            controller.stamping.hear(reports.stamping.agent, reports.stamping.packets)
         return {
             "taken": controller.report(found),
             "keys": [

@@ -42,6 +42,7 @@ from p4cats.controller.exceptions import PacketOut, Responder
 from p4cats.controller.flows import Told
 from p4cats.controller.keys import Key, KeyStore
 from p4cats.controller.metrics import MetricStore, Report, Timing
+from p4cats.controller.stamping import Stamping
 from p4cats.controller.steering import SteeringHosts
 from p4cats.controller.switches import PipelineFiles, SwitchSession
 from p4cats.controller.telemetry import Sampling
@@ -86,6 +87,7 @@ class Controller:
         self.responder = Responder(topology, plan)
         self.started_s = time.monotonic()
         self.steering = SteeringHosts(self.desired, self.started_s)
+        self.stamping = Stamping()
         self.converge_s: float | None = None
         self._services: dict[str, ServiceSettings] = {}
         self._availability: dict[int, Availability] = {}

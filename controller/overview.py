@@ -51,6 +51,7 @@ class Overview:
             "converge_s": controller.converge_s,
             "switches": switches,
             "steering_hosts": self._steering_hosts(),
+            "stamping": controller.stamping.packets(),
         }
 
     def telemetry(self) -> TelemetryView:

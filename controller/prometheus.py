@@ -62,6 +62,9 @@ def exposition(status: StatusView, instances: list[InstanceView]) -> str:
         _switch(families, switch)
     for instance in instances:
         _instance(families, instance)
+    text = "Packets that hosts have sent, by what their stamp programs made of them."
+    for result, packets in status["stamping"].items():
+        families.add("p4cats_host_packets_total", text, packets, result=result)
     return families.text()
 
 

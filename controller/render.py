@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -63,6 +65,8 @@ def status(view: StatusView) -> RenderableType:
     ]
     if view["steering_hosts"]:
         parts += ["", _steering_hosts(view["steering_hosts"])]
+    if view["stamping"]:
+        parts += ["", _stamping(view["stamping"])]
     drops = _drops(view["switches"])
     if drops.row_count:
         parts += ["", drops]
@@ -83,6 +87,16 @@ def _steering_hosts(hosts: list[SteeringHostView]) -> Table:
         cells = (str(count) for count in (learned, sum(stats.values()), dropped))
         table.add_row(host["name"], Text(state, style), *cells)
     return table
+
+
+def _stamping(packets: Mapping[str, int]) -> Text:
+    """What hosts made of packets; those that are of no service do not matter here."""
+    reasons = {name: n for name, n in packets.items() if n and name not in ("stamped", "not_service")}
+    text = f"hosts: {short(packets.get('stamped', 0))} packets stamped"
+    if reasons:
+        named = (f"{short(count)} {name.replace('_', ' ')}" for name, count in reasons.items())
+        text += "; not: " + ", ".join(named)
+    return Text(text)
 
 
 def telemetry(view: TelemetryView) -> RenderableType:

@@ -71,6 +71,8 @@ class StatusView(TypedDict):
     """From the controller's start to the first time that all switches held what they should."""
     switches: list[SwitchView]
     steering_hosts: list[SteeringHostView]
+    stamping: dict[str, int]
+    """Packets that hosts have sent, by what their stamp programs made of them; empty: no agent has told."""
 
 
 class ServiceView(TypedDict):

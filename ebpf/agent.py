@@ -33,7 +33,7 @@ from p4cats.ebpf.keys import Key, Keyring
 from p4cats.ebpf.libbpf import RingBuffer
 from p4cats.ebpf.meter import InstanceMeter, Metrics, NodeUse
 from p4cats.ebpf.ownership import Ownership
-from p4cats.ebpf.reporter import HttpReporter, Report, Steered, Told
+from p4cats.ebpf.reporter import HttpReporter, Report, Stamping, Steered, Told
 from p4cats.ebpf.sense import Sense
 from p4cats.ebpf.stamp import Stamp
 from p4cats.ebpf.steer import Steering
@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 LAST_BEACONS = 3
 """With flag D, when an instance is taken out of service (docs/protocol.md, 5)."""
+STAMPING_TOLD_S = 1.0
+"""Reports tell what became of packets not more often than that."""
 _FIXED = (
     *("pin_dir", "run_dir", "controller_socket", "authentication", "power"),
     *("refresh_min_ms", "udp_flows", "tcp_connections"),
@@ -65,6 +67,7 @@ class Agent:
         self._ended = threading.Event()
         self._reload_from: Path | None = None
         self._told: deque[Told] = deque()
+        self._stamping_due_s = 0.0
         self.looks = 0
         """So far: how fine the agent's own view is."""
 
@@ -260,7 +263,16 @@ class Agent:
         if self._report is not None:
             key_ids = self._keyring.key_ids()
             fresh = self._keyring.fresh() if key_ids else ()
-            self._report(Report(self.metrics(), key_ids, fresh, dict(self._steered())))
+            steered = dict(self._steered())
+            self._report(Report(self.metrics(), key_ids, fresh, steered, self._stamping()))
+
+    def _stamping(self) -> Stamping | None:
+        """What became of packets, once in a while: reading it takes a system call and a row of every CPU."""
+        now = time.monotonic()
+        if now < self._stamping_due_s:
+            return None
+        self._stamping_due_s = now + STAMPING_TOLD_S
+        return Stamping(str(self.config.run_dir), self.stats())
 
     def age_udp_requests(self) -> None:
         """Give up UDP requests of client sockets that got no answer for the time-to-live.

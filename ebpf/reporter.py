@@ -43,6 +43,16 @@ class Steered:
 
 
 @dataclass(frozen=True)
+class Stamping:
+    """What an agent's stamp programs did with packets."""
+
+    agent: str
+    """Its run directory, which no other agent has."""
+    packets: Mapping[str, int]
+    """So far, by result (struct p4cats_stats)."""
+
+
+@dataclass(frozen=True)
 class Told:
     """What the controller wants of an agent."""
 
@@ -63,6 +73,8 @@ class Report:
     """Instances that need a key which was never used."""
     steering: Mapping[str, Steered] = field(default_factory=dict)
     """Hosts that steer, by name."""
+    stamping: Stamping | None = None
+    """Told from time to time."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the form in which the controller takes it."""
@@ -72,6 +84,8 @@ class Report:
             document["fresh"] = list(self.fresh)
         if self.steering:
             document["steering"] = {name: asdict(item) for name, item in self.steering.items()}
+        if self.stamping is not None:
+            document["stamping"] = asdict(self.stamping)
         return document
 
 

@@ -51,6 +51,32 @@ def test_status_tells_the_state_of_every_switch(with_client):
     with_client(body)
 
 
+def test_status_tells_what_hosts_did_with_packets_and_why(on_network, tmp_path):
+    async def body(network):
+        socket = tmp_path / "controller.sock"
+        async with network.controlled(socket):
+            transport = httpx.AsyncHTTPTransport(uds=str(socket))
+            async with httpx.AsyncClient(transport=transport, base_url="http://controller") as http:
+                for agent, stamped, no_room in (("a", 5, 1), ("b", 2**40, 2), ("a", 7, 1)):
+                    packets = {"stamped": stamped, "no_room": no_room, "not_service": 9, "no_key": 0}
+                    asked = {"instances": [], "stamping": {"agent": agent, "packets": packets}}
+                    assert (await http.post("/metrics", json=asked)).status_code == 200
+                view = (await http.get("/status")).json()
+                assert view["stamping"] == {
+                    "stamped": 2**40 + 7,
+                    "no_room": 3,
+                    "not_service": 18,
+                    "no_key": 0,
+                }
+                assert "hosts: 1.1T packets stamped; not: 3 no room\n" in shown(render.status(view))
+                page = (await http.get("/metrics")).text
+                assert 'p4cats_host_packets_total{result="no_room"} 3' in page
+                asked["stamping"]["packets"] = {"Robert'); --": 1}
+                assert (await http.post("/metrics", json=asked)).status_code == 422
+
+    on_network(body)
+
+
 def test_unreachable_switch_shows_in_status(with_client):
     async def body(network, controller, ask):
         await network.switches["core"].stop()

@@ -491,7 +491,8 @@ def test_the_cpu_time_of_a_service_is_that_of_its_processes(hosts: Hosts, start_
 def test_the_agent_serves_by_itself(hosts: Hosts, start_agent: Start):
     agent = start_agent(beacon_interval_ms=10, refresh_interval_ms=10, report_interval_ms=10)
     reports: list[Any] = []
-    agent._report = lambda report: reports.append(report.metrics)
+    told: list[Any] = []
+    agent._report = lambda report: (reports.append(report.metrics), told.append(report.stamping))
     server = threading.Thread(target=agent.serve)
     server.start()
     try:
@@ -501,6 +502,9 @@ def test_the_agent_serves_by_itself(hosts: Hosts, start_agent: Start):
     finally:
         agent.end()
         server.join()
+    assert told[0].agent == str(agent.config.run_dir)
+    assert told[0].packets.keys() == agent.stats().keys()
+    assert None in told, "once a second is enough"
     assert [m.instance for m in reports[-1]] == [101, 102]
     assert reports[-1][1].seq >= 1
     assert reports[-1][1].as_report()["scores"].keys() == {

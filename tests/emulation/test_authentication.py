@@ -37,6 +37,7 @@ def test_keys_change_under_live_stamping_and_nothing_is_lost(target: str) -> Non
         until(
             lambda: all(found.get("learned") for found in options(deployment).values()), "loads are learned"
         )
+        until(lambda: deployment.controller.status()["stamping"].get("stamped"), "stamps are counted")
         first, ids = options(deployment), Counter[int]()
         deadline = time.monotonic() + 60
         while len(ids) < 3:
