@@ -49,7 +49,7 @@ STAMPING_TOLD_S = 1.0
 """Reports tell what became of packets not more often than that."""
 _FIXED = (
     *("pin_dir", "run_dir", "controller_socket", "authentication", "power"),
-    *("refresh_min_ms", "udp_flows", "tcp_connections"),
+    *("refresh_min_ms", "flows", "tcp_connections"),
 )
 """What a reload cannot change."""
 
@@ -89,7 +89,7 @@ class Agent:
             _log.warning("removed what an agent that was killed had left")
         system.ensure_bpffs(config.pin_dir)
         self._owner.begin()
-        self._stamp = Stamp(config.pin_dir, config.udp_flows, config.tcp_connections)
+        self._stamp = Stamp(config.pin_dir, config.flows, config.tcp_connections)
         stack.callback(self._stamp.close)
         self._counters = Counters(self._stamp.counters)
         stack.callback(self._counters.close)
@@ -213,7 +213,7 @@ class Agent:
     def _age_udp(self, now: float) -> float:
         if any(instance.meter.udp_in_flight for instance in self._instances()):
             self.age_udp_requests()
-        return _after(now, min(self.config.udp_request_ttl_ms / 4, 1000))
+        return _after(now, min(self.config.request_ttl_ms / 4, 1000))
 
     # -- duties
 
@@ -281,7 +281,7 @@ class Agent:
         the flow has been silent for the time-to-live was lost: it leaves the count. A client that keeps one
         socket busy and loses some of its requests keeps that surplus until it pauses for so long.
         """
-        self._stamp.give_up_before(time.monotonic_ns() - self.config.udp_request_ttl_ms * 1_000_000)
+        self._stamp.give_up_before(time.monotonic_ns() - self.config.request_ttl_ms * 1_000_000)
 
     # -- what it knows
 
@@ -491,6 +491,7 @@ class Agent:
             "workers": config.workers,
             "path_mtu": instance.host.config.path_mtu,
             "port": config.port,
+            "exchanges": int(config.tcp_request == "exchange"),
         }
         if stamped is not None:
             fields |= {

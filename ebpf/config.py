@@ -58,12 +58,15 @@ class InstanceConfig(_Model):
     """The service's anycast address, which the host holds on its loopback."""
     port: int = Field(default=0, ge=0, le=65535)
     """TCP and UDP port whose connections and datagrams are requests; 0: any."""
+    tcp_request: Literal["connection", "exchange"] = "connection"
+    """What counts as one request: a connection, or, where connections are kept open for many, data from the
+    client that waits for data from the service."""
     workers: int = Field(gt=0, le=1_000_000)
     service_time_us: int = Field(gt=0, lt=2**32)
     """Time of one request on one worker, believed until measured."""
     measure_service_time: bool = True
     """Learn the service time from requests that found a free worker (a connection, or a datagram
-    and its answer). Turn off for connections that carry many requests."""
+    and its answer). Turn off for connections that carry many requests and count as one."""
     idle_w: float = Field(default=0.0, ge=0)
     peak_w: float = Field(default=0.0, ge=0)
     """Of the power model; both zero: power unknown unless measured."""
@@ -144,10 +147,11 @@ class AgentConfig(_Model):
     report_interval_ms: _Milliseconds = 200
     stale_after_ms: _Milliseconds = 3000
     """Stamping stops when the values have not been refreshed for so long."""
-    udp_request_ttl_ms: _Milliseconds = 5000
-    """A client socket's UDP requests are given up when none was answered for so long; exceed any answer."""
-    udp_flows: _Room = 8192
-    """So many client sockets with UDP requests that wait have room."""
+    request_ttl_ms: _Milliseconds = 5000
+    """A client socket's datagrams and exchanges are given up when none was answered for so long; exceed any
+    answer."""
+    flows: _Room = 8192
+    """So many client sockets with datagrams or exchanges that wait have room."""
     tcp_connections: _Room = 131_072
     """The same of connections. From half of it on, one or another is not counted; 16 octets each."""
     power: Literal["auto", "rapl", "model"] = "auto"

@@ -68,7 +68,7 @@ int established(struct bpf_iter__tcp *ctx)
 	key.netns = BPF_CORE_READ(sk, skc_net.net, ns.inum);
 	BPF_CORE_READ_INTO(&key.address, sk, skc_v6_rcv_saddr);
 	instance = bpf_map_lookup_elem(&instances, &key);
-	if (!instance)
+	if (!instance || instance->exchanges)
 		return 0;
 	number = instance->instance;
 	total = bpf_map_lookup_elem(&counters, &number);
@@ -86,7 +86,7 @@ int established(struct bpf_iter__tcp *ctx)
 	if (p4cats_tcp_add(set, socket, number, 0) || p4cats_tcp_add(neighbour, socket, number, 0))
 		__sync_fetch_and_add(&total->tcp_opened, 1);
 	else
-		COUNT(tcp_untracked);
+		COUNT(untracked);
 	return 0;
 }
 

@@ -9,7 +9,7 @@
  *   keys          user space; programs only add to a key's sequence number
  *   counters      programs only, by atomic additions
  *   tcp_sockets   programs only: an entry is one established connection that was counted
- *   udp_flows     programs only: an entry is a flow with requests that wait for an answer
+ *   flows         programs only: an entry is a flow with requests that wait for an answer
  *   sched         programs only, each processor its own entry
  *   path_mtus     programs only
  *   changes       programs write, user space reads
@@ -45,6 +45,8 @@ struct p4cats_instance {
 	__u8 service;
 	__u8 composed;
 	__u8 flags;            /* of the option */
+	__u8 exchanges;        /* 1: a TCP request is data that waits for data, 0: a connection */
+	__u8 reserved[7];
 };
 
 /* The key of an instance and the number of stamps under it: one value, so that a stamp never
@@ -59,7 +61,7 @@ struct p4cats_key {
 /* What the programs count. Totals since the start, never decreasing, but for averages and what was told.
  * What every packet and connection needs is in the first of two cache lines. */
 struct p4cats_counters {
-	__u64 tcp_opened;
+	__u64 tcp_opened;    /* connections, or exchanges on them */
 	__u64 tcp_closed;
 	__u64 udp_requests;
 	__u64 udp_responses; /* those that answered a waiting request */
@@ -72,7 +74,7 @@ struct p4cats_counters {
 	__u64 reserved[7];
 };
 
-/* What waits for an answer, TCP connections by socket and UDP requests by flow: hash tables of sets, a
+/* What waits for an answer, TCP connections by socket, other requests by flow: hash tables of sets, a
  * cache line each, so that a look-up costs one cache miss, seldom two: what finds its set full goes into the
  * neighbouring one (number ^ 1). What finds no room there is not counted as in flight. A word that is 0 is
  * free, and taken by compare-and-swap. */
@@ -161,8 +163,7 @@ struct p4cats_stats {
 	__u64 no_key;        /* keys are in use, and the agent has none yet */
 	__u64 exhausted;     /* the key's sequence numbers are used up */
 	__u64 not_grown;     /* the kernel refused: no memory */
-	__u64 udp_untracked; /* requests not counted: no room in udp_flows */
-	__u64 tcp_untracked; /* connections not counted: no room in tcp_sockets */
+	__u64 untracked;     /* requests and connections not counted: no room in flows and tcp_sockets */
 };
 
 /* Requests in flight now. A total read while the other moves may be off by one for a

@@ -51,7 +51,8 @@ static inline int service_of(const void *sk, struct p4cats_service *service, u16
  * remembered by its socket: opened and closed are counted once, whatever the way out
  * (close, reset, timeout), and sockets counted at a late start (established.bpf.c) leave
  * the same way. Passive opening is SYN_RECV -> ESTABLISHED: clients on this host, which
- * come from SYN_SENT, are not requests to it. */
+ * come from SYN_SENT, are not requests to it. An instance whose requests are exchanges has them counted in
+ * stamp.bpf.c instead. */
 RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 {
 	struct p4cats_service service = {};
@@ -82,7 +83,7 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 		if (known || !service_of((void *)sk, &service, &port))
 			return 0;
 		instance = instances.lookup(&service);
-		if (!instance || (instance->port && instance->port != port))
+		if (!instance || instance->exchanges || (instance->port && instance->port != port))
 			return 0;
 		number = instance->instance;
 		total = counters.lookup(&number);
@@ -97,7 +98,7 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 		}
 		count = stats.lookup(&zero);
 		if (count)
-			count->tcp_untracked++;
+			count->untracked++;
 		return 0;
 	}
 

@@ -6,8 +6,8 @@
  *          header with the CATS metric option: what user space knows of the instance, requests
  *          in flight and expected wait as of this packet, sequence number and MAC. The
  *          segments cut from one GSO packet carry the same sequence number and MAC.
- * ingress  counts UDP requests (egress: the responses that answer them), and notes path
- *          MTUs that routers tell.
+ * ingress  counts UDP requests, and exchanges on TCP connections where they are the requests (egress:
+ *          the responses that answer them), and notes path MTUs that routers tell.
  *
  * Both watch the expected wait: when it is no longer what the last beacon said, user space is
  * woken once, to send the next.
@@ -27,6 +27,8 @@
 #define PATH_MTU_LIFETIME_NS (600ULL * 1000000000) /* RFC 8201, 4 */
 #define UNKNOWN 0xFFFFFFFF
 #define LAST_SEQUENCE 0xFFFFFFFF
+#define TCP_FIN 1
+#define TCP_RST 4
 #define TRIES 4 /* to change a word that another CPU changes too */
 
 struct fragment {
@@ -61,21 +63,22 @@ struct packet_too_big { /* ICMPv6 (RFC 4443, 3.2) with the head of the packet th
 _Static_assert(P4CATS_MAX_INSTANCES == CATS_INSTANCES, "instance ids");
 
 /* Who waits for whom: a client's socket and a service. Ports in network order. */
-struct udp_flow {
+struct flow {
 	struct p4cats_service service;
 	__u8 client[16];
 	__u16 client_port, service_port;
 };
 
-#define FLOW_WORDS (sizeof(struct udp_flow) / 4)
+#define FLOW_WORDS (sizeof(struct flow) / 4)
 _Static_assert(FLOW_WORDS == 10, "pairs of words");
 
-/* An entry's word in udp_flows: the hash's upper bits, the instance, and how many requests wait: never 0
+/* An entry's word in flows: the hash's upper bits, the protocol, the instance, and how many requests wait: never 0
  * in an entry that is taken. The lowest bit of since_ns: the request that waits is the only one, and found a
  * free worker. A flow whose set is full goes into the neighbouring one; a flow may be in both. */
 #define WAITING_BITS 13
 #define MANY_WAITING ((1ULL << WAITING_BITS) - 1)
-#define TAG_SHIFT (WAITING_BITS + 10)
+#define TCP_FLOW (1ULL << (WAITING_BITS + 10)) /* at most one waits */
+#define TAG_SHIFT (WAITING_BITS + 11)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -87,10 +90,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2); /* as many as udp_sets */
+	__uint(max_entries, 2); /* as many as flow_sets */
 	__type(key, __u32);
 	__type(value, struct p4cats_set);
-} udp_flows SEC(".maps");
+} flows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -103,9 +106,9 @@ struct {
  * to ask for it in tc came only with Linux 6.15). */
 const volatile __u32 netns = 0;
 
-/* Random numbers, the same in every copy: nobody outside can aim at a set of udp_flows. */
+/* Random numbers, the same in every copy: nobody outside can aim at a set of flows. */
 const volatile __u32 flow_keys[FLOW_WORDS] = {};
-const volatile __u32 udp_sets = 2; /* a power of two */
+const volatile __u32 flow_sets = 2; /* a power of two */
 
 /* The UDP header of a datagram or of its first fragment, or null. */
 static __always_inline struct udp *udp_header(struct ipv6 *ip, void *end)
@@ -124,13 +127,16 @@ static __always_inline struct udp *udp_header(struct ipv6 *ip, void *end)
 	return (void *)(udp + 1) > end ? 0 : udp;
 }
 
-/* Whether it is a TCP segment with data. */
-static __always_inline int tcp_data(struct ipv6 *ip, void *end)
+static __always_inline struct tcp *tcp_header(struct ipv6 *ip, void *end)
 {
 	struct tcp *tcp = (void *)(ip + 1);
 
-	return ip->next_header == NEXT_TCP && (void *)(tcp + 1) <= end &&
-	       bpf_ntohs(ip->payload_length) > tcp->data_offset * 4;
+	return ip->next_header == NEXT_TCP && (void *)(tcp + 1) <= end ? tcp : 0;
+}
+
+static __always_inline int has_data(const struct tcp *tcp, const struct ipv6 *ip)
+{
+	return bpf_ntohs(ip->payload_length) > tcp->data_offset * 4;
 }
 
 static __always_inline void service_at(struct p4cats_service *key, const __u8 *address)
@@ -187,7 +193,7 @@ static __always_inline void watch(struct p4cats_counters *total, __u32 number, _
 }
 
 /* NH of UMAC (Black et al., 1999; RFC 4418, 5.2), mixed so that every bit is as good as any other. */
-static __always_inline __u64 flow_hash(const struct udp_flow *flow)
+static __always_inline __u64 flow_hash(const struct flow *flow)
 {
 	const __u32 *words = (const __u32 *)flow;
 	__u64 hash = 0;
@@ -202,15 +208,15 @@ static __always_inline __u64 flow_hash(const struct udp_flow *flow)
 
 static __always_inline struct p4cats_set *flow_set(__u64 hash, __u32 neighbour)
 {
-	__u32 at = (hash & (udp_sets - 1)) ^ neighbour;
+	__u32 at = (hash & (flow_sets - 1)) ^ neighbour;
 
-	return bpf_map_lookup_elem(&udp_flows, &at);
+	return bpf_map_lookup_elem(&flows, &at);
 }
 
 /* The word of a flow of which nothing waits. */
-static __always_inline __u64 flow_word(__u64 hash, __u32 instance)
+static __always_inline __u64 flow_word(__u64 hash, __u64 protocol, __u32 instance)
 {
-	return hash >> TAG_SHIFT << TAG_SHIFT | (__u64)instance << WAITING_BITS;
+	return hash >> TAG_SHIFT << TAG_SHIFT | protocol | (__u64)instance << WAITING_BITS;
 }
 
 static __always_inline struct p4cats_entry *flow_entry(struct p4cats_set *set, __u64 word)
@@ -222,11 +228,11 @@ static __always_inline struct p4cats_entry *flow_entry(struct p4cats_set *set, _
 	return 0;
 }
 
-/* A datagram to a client: the answer to one of its requests, or to none (a push, or a further datagram). */
-static __always_inline void udp_response(const struct p4cats_instance *instance,
-					 struct p4cats_counters *total, const struct udp_flow *flow)
+/* The answer to one of a client's requests, or to none (a push, or more of an answer). */
+static __always_inline void answer(const struct p4cats_instance *instance, struct p4cats_counters *total,
+				   const struct flow *flow, __u64 protocol)
 {
-	__u64 hash = flow_hash(flow), word = flow_word(hash, instance->instance), was, since_ns;
+	__u64 hash = flow_hash(flow), word = flow_word(hash, protocol, instance->instance), was, since_ns;
 	struct p4cats_set *set = flow_set(hash, 0);
 	struct p4cats_entry *entry = set ? flow_entry(set, word) : 0;
 	int last;
@@ -246,7 +252,7 @@ static __always_inline void udp_response(const struct p4cats_instance *instance,
 			return; /* answered on another CPU */
 		if (__sync_val_compare_and_swap(&entry->word, was, last ? 0 : was - 1) != was)
 			continue;
-		__sync_fetch_and_add(&total->udp_responses, 1);
+		__sync_fetch_and_add(protocol ? &total->tcp_closed : &total->udp_responses, 1);
 		if (last && since_ns & 1)
 			p4cats_served(total, bpf_ktime_get_ns() - since_ns);
 		else if (!last)
@@ -306,7 +312,7 @@ int stamp(struct __sk_buff *skb)
 {
 	struct ipv6 *ip = ipv6_header(skb);
 	struct metric_header option = {};
-	struct udp_flow flow = {};
+	struct flow flow = {};
 	struct mac_input input = {};
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
@@ -314,6 +320,7 @@ int stamp(struct __sk_buff *skb)
 	struct p4cats_key *key;
 	int beacon = 0;
 	__u64 sequence;
+	struct tcp *tcp;
 	struct udp *udp;
 	__u16 length;
 
@@ -336,7 +343,15 @@ int stamp(struct __sk_buff *skb)
 			__builtin_memcpy(flow.client, ip->destination, sizeof(flow.client));
 			flow.client_port = udp->destination;
 			flow.service_port = udp->source;
-			udp_response(instance, total, &flow);
+			answer(instance, total, &flow, 0);
+		}
+	} else if (instance->exchanges) {
+		tcp = tcp_header(ip, (void *)(long)skb->data_end);
+		if (tcp && (has_data(tcp, ip) || tcp->flags & (TCP_FIN | TCP_RST))) {
+			__builtin_memcpy(flow.client, ip->destination, sizeof(flow.client));
+			flow.client_port = tcp->destination;
+			flow.service_port = tcp->source;
+			answer(instance, total, &flow, TCP_FLOW);
 		}
 	}
 	in_flight = p4cats_in_flight(total);
@@ -441,7 +456,7 @@ static __always_inline void note_path_mtu(struct ipv6 *ip, void *end)
 	bpf_map_update_elem(&path_mtus, &path, &known, BPF_ANY);
 }
 
-static __always_inline int udp_waits(struct p4cats_set *set, __u64 word, int timed)
+static __always_inline int wait_in(struct p4cats_set *set, __u64 word, int timed)
 {
 	struct p4cats_entry *entry = flow_entry(set, word);
 	__u64 was;
@@ -469,22 +484,24 @@ static __always_inline int udp_waits(struct p4cats_set *set, __u64 word, int tim
 
 /* Timed only if a worker is free, so that no waiting is taken for service. Counted first: what writes to a
  * line that another CPU has written had better begin with it. */
-static __always_inline void udp_request(const struct p4cats_instance *instance, struct p4cats_counters *total,
-					const struct udp_flow *flow)
+static __always_inline void ask(const struct p4cats_instance *instance, struct p4cats_counters *total,
+				const struct flow *flow, __u64 protocol)
 {
-	__u64 hash = flow_hash(flow), word = flow_word(hash, instance->instance);
-	struct p4cats_set *set = flow_set(hash, 0);
+	__u64 hash = flow_hash(flow), word = flow_word(hash, protocol, instance->instance);
+	__u64 *asked = protocol ? &total->tcp_opened : &total->udp_requests;
+	struct p4cats_set *set = flow_set(hash, 0), *neighbour = flow_set(hash, 1);
 	int timed;
 
-	__sync_fetch_and_add(&total->udp_requests, 1);
+	if (!set || !neighbour)
+		return;
+	if (protocol && (flow_entry(set, word) || flow_entry(neighbour, word)))
+		return; /* more of the same request */
+	__sync_fetch_and_add(asked, 1);
 	timed = p4cats_in_flight(total) <= instance->workers;
-	if (set && udp_waits(set, word, timed))
+	if (wait_in(set, word, timed) || wait_in(neighbour, word, timed))
 		return;
-	set = flow_set(hash, 1);
-	if (set && udp_waits(set, word, timed))
-		return;
-	__sync_fetch_and_add(&total->udp_requests, -1);
-	COUNT(udp_untracked);
+	__sync_fetch_and_add(asked, -1);
+	COUNT(untracked);
 }
 
 SEC("tc")
@@ -493,34 +510,38 @@ int requests(struct __sk_buff *skb)
 	struct ipv6 *ip = ipv6_header(skb);
 	struct p4cats_instance *instance;
 	struct p4cats_counters *total;
-	struct udp_flow flow = {};
+	void *end = (void *)(long)skb->data_end;
+	struct flow flow = {};
 	struct udp *udp;
+	struct tcp *tcp;
 
 	if (!ip)
 		return TC_ACT_UNSPEC;
 	if (ip->next_header == NEXT_ICMPV6) {
-		note_path_mtu(ip, (void *)(long)skb->data_end);
+		note_path_mtu(ip, end);
 		return TC_ACT_UNSPEC;
 	}
-	udp = udp_header(ip, (void *)(long)skb->data_end);
-	if (!udp && !tcp_data(ip, (void *)(long)skb->data_end))
+	udp = udp_header(ip, end);
+	tcp = tcp_header(ip, end);
+	if (!udp && !(tcp && (has_data(tcp, ip) || tcp->flags & TCP_RST)))
 		return TC_ACT_UNSPEC;
 	service_at(&flow.service, ip->destination);
-	if (udp) {
-		__builtin_memcpy(flow.client, ip->source, sizeof(flow.client));
-		flow.client_port = udp->source;
-		flow.service_port = udp->destination;
-	}
 	instance = bpf_map_lookup_elem(&instances, &flow.service);
 	total = instance ? counters_of(instance) : 0;
 	if (!instance || !total)
 		return TC_ACT_UNSPEC;
-	if (udp) {
-		if (instance->port && flow.service_port != bpf_htons(instance->port))
-			return TC_ACT_UNSPEC;
-		udp_request(instance, total, &flow);
-	}
-	/* TCP connections are counted in sense; with its first data a new one shows here. */
+	__builtin_memcpy(flow.client, ip->source, sizeof(flow.client));
+	flow.client_port = udp ? udp->source : tcp->source;
+	flow.service_port = udp ? udp->destination : tcp->destination;
+	if (instance->port && flow.service_port != bpf_htons(instance->port))
+		return TC_ACT_UNSPEC;
+	if (udp)
+		ask(instance, total, &flow, 0);
+	else if (instance->exchanges && tcp->flags & TCP_RST)
+		answer(instance, total, &flow, TCP_FLOW);
+	else if (instance->exchanges)
+		ask(instance, total, &flow, TCP_FLOW);
+	/* Connections are counted in sense; with its first data a new one shows here. */
 	watch(total, instance->instance, expected_wait_us(instance, total, p4cats_in_flight(total)));
 	return TC_ACT_UNSPEC;
 }
@@ -543,7 +564,8 @@ static long age_set(struct bpf_map *map, const __u32 *at, struct p4cats_set *set
 		number = was >> WAITING_BITS & (P4CATS_MAX_INSTANCES - 1);
 		total = bpf_map_lookup_elem(&counters, &number);
 		if (total)
-			__sync_fetch_and_add(&total->udp_aged, was & MANY_WAITING);
+			__sync_fetch_and_add(was & TCP_FLOW ? &total->tcp_closed : &total->udp_aged,
+					     was & MANY_WAITING);
 	}
 	return 0;
 }
@@ -557,7 +579,7 @@ int age(struct __sk_buff *skb)
 
 	if (bpf_skb_load_bytes(skb, sizeof(struct ethernet), &before_ns, sizeof(before_ns)))
 		return -1;
-	bpf_for_each_map_elem(&udp_flows, age_set, &before_ns, 0);
+	bpf_for_each_map_elem(&flows, age_set, &before_ns, 0);
 	return 0;
 }
 

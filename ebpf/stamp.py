@@ -20,7 +20,7 @@ from p4cats.ebpf.libbpf import Map, Object, TcHook
 from p4cats.errors import UserError
 
 SHARED_MAPS = (
-    *("instances", "keys", "counters", "tcp_sockets", "udp_flows", "path_mtus", "sched", "changes", "stats"),
+    *("instances", "keys", "counters", "tcp_sockets", "flows", "path_mtus", "sched", "changes", "stats"),
 )
 SET = 4
 """P4CATS_SET of host_maps.h."""
@@ -44,10 +44,10 @@ class Attachment:
 class Stamp:
     """The programs and maps of one kernel. `close` unpins the maps; detach first."""
 
-    def __init__(self, pin_dir: Path, udp_flows: int = 8192, tcp_connections: int = 131_072) -> None:
+    def __init__(self, pin_dir: Path, flows: int = 8192, tcp_connections: int = 131_072) -> None:
         """Make and pin the maps; so many flows and connections have room in them, powers of two."""
         self._pin_dir = pin_dir
-        self._udp_sets = udp_flows // SET
+        self._flow_sets = flows // SET
         self.tcp_sets = tcp_connections // SET
         self._path = build.compile_bpf(build.sources() / "stamp.bpf.c", [build.protocol_include()])
         self._objects: list[Object] = []
@@ -68,8 +68,8 @@ class Stamp:
             loaded.programs["age"].skip()  # one is enough, and it is not attached
         loaded.set_global("netns", inode)
         loaded.set_global("flow_keys", self._flow_keys)
-        loaded.set_global("udp_sets", self._udp_sets)
-        loaded.maps["udp_flows"].set_max_entries(self._udp_sets)
+        loaded.set_global("flow_sets", self._flow_sets)
+        loaded.maps["flows"].set_max_entries(self._flow_sets)
         loaded.load()
         return loaded
 

@@ -171,7 +171,7 @@ class Deployment:
             hosts=tuple(self._agent_hosts()),
             pin_dir=PINS / directory.name,
             run_dir=directory / "agent",
-            udp_request_ttl_ms=REQUEST_LIFETIME_MS,
+            request_ttl_ms=REQUEST_LIFETIME_MS,
             authentication=self.topology.authentication,
             controller_socket=controller,
         )
@@ -208,6 +208,7 @@ class Deployment:
                     instance=i.id,
                     address=self.topology.services[i.service].address,
                     port=self.topology.services[i.service].port,
+                    tcp_request=self.topology.services[i.service].tcp_request,
                     workers=i.workers,
                     service_time_us=i.service_time.mean_us,
                     idle_w=i.idle_power_w,

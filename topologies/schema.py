@@ -131,6 +131,9 @@ class Service(_Model):
     """How raw metrics of its instances become scores."""
     dead_after_us: Microseconds = Field(100_000, alias="dead_after")
     """An instance not heard for that many microseconds takes no new flow; 0: it always does."""
+    tcp_request: Literal["connection", "exchange"] = "connection"
+    """What of TCP is one request in flight: a connection, or, where connections are kept open for many, data
+    from the client that waits for data."""
 
 
 class ServiceTime(_Model):

@@ -331,6 +331,37 @@ def test_connections_to_other_ports_do_not_count(hosts: Hosts, start_agent: Star
         accepted.close()
 
 
+def test_a_connection_that_is_kept_open_counts_while_it_waits_for_an_answer(
+    hosts: Hosts, start_agent: Start, config: dict[str, Any]
+):
+    config["hosts"][0]["instances"][0] |= {"tcp_request": "exchange", "measure_service_time": True}
+    with hosts.server_socket(1, socket.SOCK_STREAM) as server:
+        old, served = hosts.connect(1, server)
+        agent = start_agent(request_ttl_ms=600_000)
+        client, accepted = hosts.connect(1, server)
+        for _ in range(3):
+            for asking, answering in ((client, accepted), (old, served)):
+                asking.send(b"?")
+                assert answering.recv(1) == b"?"
+            wait_in_flight(agent, 1, 2)
+            for asking, answering in ((client, accepted), (old, served)):
+                answering.send(b"!")
+                assert asking.recv(1) == b"!"
+            wait_in_flight(agent, 1, 0)
+        assert 0 < metrics_of(agent, 1).service_time_us < 10_000_000
+        client.send(b"?")
+        wait_in_flight(agent, 1, 1)
+        accepted.close()
+        wait_in_flight(agent, 1, 0)
+        client.close()
+        old.send(b"?")
+        wait_in_flight(agent, 1, 1)
+        agent.config = agent.config.model_copy(update={"request_ttl_ms": 1})
+        eventually(lambda: agent.age_udp_requests() or metrics_of(agent, 1).in_flight == 0, "given up")
+        for end in (old, served):
+            end.close()
+
+
 # -- UDP requests in flight
 
 
@@ -349,7 +380,7 @@ def test_datagrams_count_until_answered(hosts: Hosts, start_agent: Start):
 
 
 def test_requests_that_are_never_answered_age_out(hosts: Hosts, start_agent: Start):
-    agent = start_agent(udp_request_ttl_ms=1)
+    agent = start_agent(request_ttl_ms=1)
     with (
         hosts.server_socket(1, socket.SOCK_DGRAM) as server,
         hosts.client_socket(1, socket.SOCK_DGRAM) as client,
@@ -447,7 +478,7 @@ def test_connections_that_find_no_room_are_counted_as_such(hosts: Hosts, start_a
         for pair in ends:
             stack.enter_context(pair[0]), stack.enter_context(pair[1])
         eventually(
-            lambda: metrics_of(agent, 1).in_flight + agent.stats()["tcp_untracked"] == 20,
+            lambda: metrics_of(agent, 1).in_flight + agent.stats()["untracked"] == 20,
             "all twenty",
         )
         assert metrics_of(agent, 1).in_flight == 8

@@ -119,10 +119,10 @@ class Bench:
         return result.data
 
 
-def stamp_with_room(udp_flows: int) -> Iterator[Stamp]:
-    pins = Path(f"/sys/fs/bpf/p4cats-test-stamp-{os.getpid()}-{udp_flows}")
+def stamp_with_room(flows: int) -> Iterator[Stamp]:
+    pins = Path(f"/sys/fs/bpf/p4cats-test-stamp-{os.getpid()}-{flows}")
     system.ensure_bpffs(pins)
-    made = Stamp(pins, udp_flows)
+    made = Stamp(pins, flows)
     yield made
     made.close()
     assert not pins.exists()
@@ -360,9 +360,9 @@ def test_requests_in_flight_are_those_that_found_room_and_have_no_answer(
     waiting: Counter[int] = Counter()
 
     def ask(port: int) -> None:
-        before = bench.reasons().get("udp_untracked", 0)
+        before = bench.reasons().get("untracked", 0)
         bench.ingress(udp_request(sport=port))
-        found_room = bench.reasons().get("udp_untracked", 0) == before
+        found_room = bench.reasons().get("untracked", 0) == before
         assert found_room or waiting.total() >= 4  # as many as a set has room for
         waiting[port] += found_room
 
@@ -376,6 +376,50 @@ def test_requests_in_flight_are_those_that_found_room_and_have_no_answer(
     for port in waiting:
         while waiting[port]:
             answer(port)
+
+
+def segment_in(flags: str = "A", data: bytes = b"", sport: int = 5000) -> Packet:
+    return ethernet() / IPv6(src=CLIENT, dst=SERVICE) / TCP(sport=sport, dport=PORT, flags=flags) / Raw(data)
+
+
+def segment_out(flags: str = "A", data: bytes = b"", dport: int = 5000) -> Packet:
+    return response(TCP(sport=PORT, dport=dport, flags=flags) / Raw(data))
+
+
+def test_exchanges_count_from_data_to_data_or_the_end_of_the_connection(bench: Bench):
+    bench.set_instance(exchanges=1)
+
+    def in_flight() -> int:
+        return decode_option(bench.egress(segment_out())[58:94])["in_flight"]
+
+    for packet, expected in (
+        (segment_in("S"), 0),
+        (segment_in(), 0),
+        (segment_in(data=b"GET"), 1),
+        (segment_in(data=b"more of it"), 1),
+        (segment_in(data=b"of another", sport=5001), 2),
+        (udp_request(sport=5000), 3),
+        (segment_out(), 3),
+        (segment_out(data=b"200"), 2),
+        (segment_out(data=b"more of it"), 2),
+        (segment_in(data=b"GET"), 3),
+        (segment_in("FA"), 3),
+        (segment_out("FA"), 2),
+        (segment_in("R", sport=5001), 1),
+        (segment_in("R", sport=5001), 1),
+        (udp_response(), 0),
+    ):
+        source = packet[IPv6].src
+        (bench.egress if source == SERVICE else bench.ingress)(packet)
+        assert in_flight() == expected, packet.summary()
+    assert bench.counters()["tcp_opened"] == bench.counters()["tcp_closed"] == 3
+
+
+def test_segments_are_no_requests_where_connections_are(bench: Bench):
+    bench.ingress(segment_in(data=b"GET"))
+    bench.egress(segment_out(data=b"200"))
+    bench.egress(segment_out("R"))
+    assert bench.counters()["tcp_opened"] == bench.counters()["tcp_closed"] == 0
 
 
 def test_datagrams_to_other_ports_and_addresses_are_no_requests(bench: Bench):

@@ -20,7 +20,7 @@ from emulation_helpers import EDGE_CLOUD
 from p4cats.emulation.deployment import Deployment
 from p4cats.netns import call_in
 from p4cats.replay import wire
-from p4cats.topologies.schema import load
+from p4cats.topologies.schema import ServiceTime, load
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -228,3 +228,35 @@ def test_commands_show_and_change_the_running_network(deployment: Deployment) ->
     assert ask(deployment) == "edge1"
     p4cats(deployment, "policy", "chat", "least")
     assert "edge1" in p4cats(deployment, "explain", "2001:db8:1:1::2,2001:db8:ca75::53,udp,40000,8080")
+
+
+def test_connections_that_are_kept_open_count_while_they_wait_where_the_service_says_so():
+    topology = load(EDGE_CLOUD)
+    services = {
+        name: item.model_copy(update={"tcp_request": "exchange"}) for name, item in topology.services.items()
+    }
+    steady = tuple(
+        item.model_copy(update={"service_time": ServiceTime(distribution="constant", mean="20ms")})
+        for item in topology.instances
+    )
+    changed = topology.model_copy(update={"services": services, "instances": steady})
+    with Deployment(changed, target="xdp") as deployment:
+
+        def connect() -> HTTPConnection:
+            connection = HTTPConnection(*SERVICE, timeout=20)
+            connection.connect()
+            return connection
+
+        def until_in_flight(wanted: int) -> None:
+            deadline = time.monotonic() + 10
+            while sum(item["in_flight"] or 0 for item in deployment.controller.instances()) != wanted:
+                assert time.monotonic() < deadline, f"not {wanted} in flight within 10 s"
+                time.sleep(0.02)
+
+        with closing(call_in(deployment.network.netns("clients1"), connect)) as connection:
+            for _ in range(2):
+                connection.request("GET", "/?work=60")  # 1.2 s
+                until_in_flight(1)
+                assert connection.getresponse().read()
+                until_in_flight(0)
+            assert connection.sock is not None, "kept open"
