@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 from fuzzed_switches import essence
 from packet_corpus import (
@@ -42,6 +43,8 @@ HEADEND = IPv6Address("::1")
 """An address that every namespace has."""
 UNSPECIFIED, SHOT = 0xFFFFFFFF, 2
 PATH_MTU = 1500
+MANY_WAITING = (1 << 13) - 1
+"""Of an entry's word, how many requests wait (stamp.bpf.c)."""
 _SHORTEST = 54
 """The kernel refuses to run tc programs on less than the headers of Ethernet and IPv6."""
 
@@ -57,6 +60,7 @@ class FuzzedStamp:
         for number, address in enumerate(SERVICES, 1):
             fields = {
                 "instance": number, "service_time_us": 10_000, "workers": 2, "port": 53 * (number % 2),
+                "exchanges": number % 2,
                 "path_mtu": PATH_MTU, "valid_until_ns": time.monotonic_ns() + 10**14,
             }  # fmt: skip
             where = stamp.service_key(netns.inode(None), IPv6Address(address))
@@ -103,11 +107,24 @@ class FuzzedStamp:
         )
 
     def compare(self) -> None:
-        """Every packet has been counted under one reason."""
+        """Every packet has been counted under one reason; in flight is what the table of flows holds."""
         now = self._stamp.stats()
         counted = {name: now[name] - self._before[name] for name in now if name != "untracked"}
         assert counted["stamped"] == self._fates["stamped"]
         assert sum(counted.values()) == self._fates.total(), counted
+        sets = self._stamp._objects[0].maps["flows"].items_batch()
+        words = (word for _, found in sets for word, _ in struct.iter_unpack("=QQ", found))
+        assert sum(word & MANY_WAITING for word in words) == sum(
+            self._in_flight(number) for number, _ in self._keys.values()
+        )
+
+    def _in_flight(self, number: int) -> int:
+        raw = self._stamp.counters.lookup(struct.pack("=I", number))
+        assert raw is not None
+        c: dict[str, Any] = self._stamp.counters.value_layout.decode(raw)
+        asked, answered = c["tcp_opened"] + c["udp_requests"], c["tcp_closed"] + c["udp_responses"]
+        assert asked >= answered + c["udp_aged"]
+        return int(asked - answered - c["udp_aged"])
 
 
 class FuzzedSteer:
