@@ -218,8 +218,12 @@ def build(controller: Controller) -> FastAPI:
 
     @app.post("/converged", response_model=None)
     async def _converged(timeout_s: Annotated[float, Query(gt=0, le=600)] = 30.0) -> dict[str, bool]:
-        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
-            await asyncio.wait_for(controller.converged(), timeout_s)
+        ended_by = [asyncio.ensure_future(wait) for wait in (controller.converged(), app.state.ending.wait())]
+        try:
+            await asyncio.wait(ended_by, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in ended_by:
+                wait.cancel()
         return {"converged": controller.is_converged}
 
     @app.get("/explain", response_model=None)
@@ -300,6 +304,7 @@ async def _served(app: FastAPI, listener: sockets.socket) -> AsyncIterator[None]
         timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = _Server(config)
+    app.state.ending = asyncio.Event()
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not task.done():
@@ -308,6 +313,7 @@ async def _served(app: FastAPI, listener: sockets.socket) -> AsyncIterator[None]
             task.result()
         yield
     finally:
+        app.state.ending.set()  # who waits for something gets an answer
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
         listener.close()

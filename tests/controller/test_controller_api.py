@@ -77,6 +77,28 @@ def test_status_tells_what_hosts_did_with_packets_and_why(on_network, tmp_path):
     on_network(body)
 
 
+def test_who_waits_for_convergence_gets_an_answer_when_the_controller_ends(on_network, tmp_path, caplog):
+    async def body(network):
+        socket = tmp_path / "controller.sock"
+        controller = network.controller(socket)
+        transport = httpx.AsyncHTTPTransport(uds=str(socket))
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://controller") as http,
+            running(controller) as run,
+        ):
+            await until(lambda: controller.is_converged)
+            await network.switches["core"].stop()
+            await until(lambda: not controller._converged.is_set())
+            asked = http.post("/converged", params={"timeout_s": 60}, timeout=70)
+            waiting = asyncio.create_task(asked)
+            await until(lambda: controller._converged._waiters)
+            run.cancel()
+            assert (await waiting).json() == {"converged": False}
+        assert "Traceback" not in caplog.text
+
+    on_network(body)
+
+
 def test_unreachable_switch_shows_in_status(with_client):
     async def body(network, controller, ask):
         await network.switches["core"].stop()
