@@ -91,11 +91,14 @@ def _steering_hosts(hosts: list[SteeringHostView]) -> Table:
 
 def _stamping(packets: Mapping[str, int]) -> Text:
     """What hosts made of packets; those that are of no service do not matter here."""
-    reasons = {name: n for name, n in packets.items() if n and name not in ("stamped", "not_service")}
+    others = ("stamped", "not_service", "untracked")
+    reasons = {name: count for name, count in packets.items() if count and name not in others}
     text = f"hosts: {short(packets.get('stamped', 0))} packets stamped"
     if reasons:
         named = (f"{short(count)} {name.replace('_', ' ')}" for name, count in reasons.items())
         text += "; not: " + ", ".join(named)
+    if packets.get("untracked"):
+        text += f"; {short(packets['untracked'])} requests not counted: no room in the agent's tables"
     return Text(text)
 
 

@@ -156,7 +156,7 @@ class Agent:
         poll.register(self._changes.fileno(), select.EPOLLIN)
         now = time.monotonic()
         duties: list[Callable[[float], float]] = [
-            self._look, self._report_all, self._age_udp, self._send_due_beacons
+            self._look, self._report_all, self._age, self._send_due_beacons
         ]  # fmt: skip
         due = [now] * len(duties)
         with poll:
@@ -210,9 +210,9 @@ class Agent:
         self.report()
         return _after(now, self.config.report_interval_ms)
 
-    def _age_udp(self, now: float) -> float:
-        if any(instance.meter.udp_in_flight for instance in self._instances()):
-            self.age_udp_requests()
+    def _age(self, now: float) -> float:
+        if any(instance.meter.in_flight for instance in self._instances()):
+            self.age_requests()
         return _after(now, min(self.config.request_ttl_ms / 4, 1000))
 
     # -- duties
@@ -251,7 +251,10 @@ class Agent:
         return min((i.beacon_due_s for i in self._instances() if i.config.beacons), default=never)
 
     def _changed(self, record: bytes) -> None:
-        """Let an instance's beacon be early: its expected wait is not what the last one told."""
+        """Let an instance's beacon be early: its expected wait is not what the last one told.
+
+        No instance has the number 0, which stands for the node.
+        """
         number = int.from_bytes(record[:4], sys.byteorder)
         earliest = self.config.beacon_min_ms / 1000
         for host in self._hosts.values():
@@ -274,8 +277,8 @@ class Agent:
         self._stamping_due_s = now + STAMPING_TOLD_S
         return Stamping(str(self.config.run_dir), self.stats())
 
-    def age_udp_requests(self) -> None:
-        """Give up UDP requests of client sockets that got no answer for the time-to-live.
+    def age_requests(self) -> None:
+        """Give up datagrams and exchanges of client sockets that got no answer for the time-to-live.
 
         A flow (client socket and service) counts the requests that wait. What still waits when
         the flow has been silent for the time-to-live was lost: it leaves the count. A client that keeps one

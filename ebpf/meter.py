@@ -144,7 +144,8 @@ class InstanceMeter:
         self._cpu_known = False
         self.accept_backlog: int | None = None
         self.tcp_in_flight = 0
-        self.udp_in_flight = 0
+        self.in_flight = 0
+        """Requests; the same as p4cats_in_flight in host_maps.h."""
 
     @property
     def service_time_us(self) -> int:
@@ -154,18 +155,12 @@ class InstanceMeter:
             return self.config.service_time_us
         return max(1, min(measured // 1000, normalise.UNKNOWN_U32 - 1))
 
-    @property
-    def in_flight(self) -> int:
-        """Requests in flight; the same as p4cats_in_flight in host_maps.h."""
-        return self.tcp_in_flight + self.udp_in_flight
-
     def learn(self, counters: Mapping[str, Any], now_s: float) -> None:
         """Take in what the programs count: how many workers are busy, how many requests have come."""
         self._counters = counters
         self.tcp_in_flight = max(0, counters["tcp_opened"] - counters["tcp_closed"])
-        self.udp_in_flight = max(
-            0, counters["udp_requests"] - counters["udp_responses"] - counters["udp_aged"]
-        )
+        udp: int = counters["udp_requests"] - counters["udp_responses"] - counters["udp_aged"]
+        self.in_flight = self.tcp_in_flight + max(0, udp)
         passed_s = READING_S if self._learned_s is None else now_s - self._learned_s
         self._learned_s = now_s
         self._busy.add(min(1.0, self.in_flight / self.config.workers), passed_s / READING_S)

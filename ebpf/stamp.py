@@ -106,7 +106,7 @@ class Stamp:
         return done
 
     def give_up_before(self, when_ns: int) -> None:
-        """Count UDP requests no longer as in flight whose flows have been silent since before a time.
+        """Count datagrams and exchanges no longer as in flight whose flows were silent since before a time.
 
         In nanoseconds of CLOCK_MONOTONIC.
         """

@@ -58,7 +58,7 @@ def test_status_tells_what_hosts_did_with_packets_and_why(on_network, tmp_path):
             transport = httpx.AsyncHTTPTransport(uds=str(socket))
             async with httpx.AsyncClient(transport=transport, base_url="http://controller") as http:
                 for agent, stamped, no_room in (("a", 5, 1), ("b", 2**40, 2), ("a", 7, 1)):
-                    packets = {"stamped": stamped, "no_room": no_room, "not_service": 9, "no_key": 0}
+                    packets = {"stamped": stamped, "no_room": no_room, "not_service": 9, "untracked": 2}
                     asked = {"instances": [], "stamping": {"agent": agent, "packets": packets}}
                     assert (await http.post("/metrics", json=asked)).status_code == 200
                 view = (await http.get("/status")).json()
@@ -66,9 +66,10 @@ def test_status_tells_what_hosts_did_with_packets_and_why(on_network, tmp_path):
                     "stamped": 2**40 + 7,
                     "no_room": 3,
                     "not_service": 18,
-                    "no_key": 0,
+                    "untracked": 4,
                 }
-                assert "hosts: 1.1T packets stamped; not: 3 no room\n" in shown(render.status(view))
+                told = "hosts: 1.1T packets stamped; not: 3 no room; 4 requests not counted"
+                assert told in shown(render.status(view))
                 page = (await http.get("/metrics")).text
                 assert 'p4cats_host_packets_total{result="no_room"} 3' in page
                 asked["stamping"]["packets"] = {"Robert'); --": 1}
