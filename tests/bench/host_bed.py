@@ -104,11 +104,8 @@ def agent_cpu_s() -> float:
 
 
 @contextmanager
-def _listener(path: Path) -> Iterator[None]:
-    """A process that answers reports and does nothing with them."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _LISTENER, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+def _ready(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A process that says when it is ready, and is killed at the end."""
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -116,6 +113,14 @@ def _listener(path: Path) -> Iterator[None]:
     finally:
         process.kill()
         process.communicate()
+
+
+@contextmanager
+def _listener(path: Path) -> Iterator[None]:
+    """A process that answers reports and does nothing with them."""
+    argv = [sys.executable, "-c", _LISTENER, path]
+    with _ready(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)):
+        yield
 
 
 @contextmanager
@@ -136,14 +141,8 @@ def spawn(namespace: Path, *argv: str | Path) -> subprocess.Popen[str]:
 @contextmanager
 def serving(hosts: Hosts, tool: Path, *where: str) -> Iterator[None]:
     """A server at the first host; `where`: a command before it."""
-    server = spawn(hosts.servers[1], *where, tool, "serve", SERVICE, str(PORT))
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
+    with _ready(spawn(hosts.servers[1], *where, tool, "serve", SERVICE, str(PORT))):
         yield
-    finally:
-        server.kill()
-        server.communicate()
 
 
 def forwarders_at(hosts: Hosts) -> None:

@@ -359,9 +359,11 @@ def test_a_connection_that_is_kept_open_counts_while_it_waits_for_an_answer(
         agent.config = agent.config.model_copy(update={"request_ttl_ms": 1})
         serving = threading.Thread(target=agent.serve)
         serving.start()
-        eventually(lambda: agent.metrics()[0].in_flight == 0, "that the agent gives it up by itself")
-        agent.end()
-        serving.join()
+        try:
+            eventually(lambda: agent.metrics()[0].in_flight == 0, "that the agent gives it up by itself")
+        finally:
+            agent.end()
+            serving.join()
         for end in (old, served):
             end.close()
 
